@@ -1,0 +1,175 @@
+//! What the guest kernel and the host side agree on, and nothing else: the
+//! ports, the marks, the counters and the exit codes.
+//!
+//! The guest reports *marks*, never times: the emulator does all timing.
+//! A mark is one 32-bit `out` to [`MARK_PORT`]:
+//!
+//! ```text
+//!  31        24 23                       0
+//! +------------+--------------------------+
+//! | mark code  | payload                  |
+//! +------------+--------------------------+
+//! ```
+//!
+//! On the emulator it costs nothing; on any other machine the port is empty
+//! and the write is ignored. The file is compiled for the host and for the
+//! guest, so it is `no_std` and free of dependencies.
+#![no_std]
+
+/// Port that takes marks (32-bit `out` only). Unused on a PC.
+pub const MARK_PORT: u16 = 0x5d0;
+/// Port of QEMU's `isa-debug-exit`: a 32-bit write of `v` ends the machine with exit status `(v << 1) | 1`.
+pub const EXIT_PORT: u16 = 0xf4;
+/// The debug console of Bochs and QEMU: a byte written appears on the host.
+pub const DEBUG_PORT: u16 = 0xe9;
+/// First serial port (16550), 115200 8N1.
+pub const SERIAL_PORT: u16 = 0x3f8;
+
+/// Bits of the payload of a mark.
+pub const MARK_PAYLOAD_BITS: u32 = 24;
+
+/// Builds the word of a mark; bits of `payload` above 23 are cut off.
+pub const fn mark(code: Mark, payload: u32) -> u32 {
+    ((code as u32) << MARK_PAYLOAD_BITS) | (payload & 0x00ff_ffff)
+}
+
+/// Gives an enum of consecutive codes its table of names and its checked conversion.
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $value:literal $text:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum $name { $($(#[$vmeta])* $variant = $value,)* }
+
+        impl $name {
+            /// Every value, in order of its code.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+
+            /// The value with this code, if there is one.
+            pub const fn from_code(code: u8) -> Option<$name> {
+                match code { $($value => Some($name::$variant),)* _ => None }
+            }
+
+            /// The name used in results and reports.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// What a mark says.
+    Mark {
+        /// This processor's kernel activity is now the payload (an [`Activity`] code).
+        Activity = 1 "activity",
+        /// A kmap begins; payload: task id. Ends with `KmapEnd` of the same task, maybe on another processor.
+        KmapBegin = 2 "kmap-begin",
+        /// The address of a kmap is ready to use; payload: task id.
+        KmapEnd = 3 "kmap-end",
+        /// An initiator begins a flush of more processors than its own; payload: task id.
+        FlushBegin = 4 "flush-begin",
+        /// The initiator's flush is complete everywhere; payload: task id.
+        FlushEnd = 5 "flush-end",
+        /// A target's flush handler has begun; payload: processor.
+        HandlerBegin = 6 "handler-begin",
+        /// A target has flushed and acknowledged; payload: processor.
+        HandlerEnd = 7 "handler-end",
+        /// The frame whose number is the payload is free from now on.
+        FrameFreed = 8 "frame-freed",
+        /// The frame whose number is the payload has an owner again.
+        FrameUsed = 9 "frame-used",
+        /// The kernel page whose linear page number is the payload now stands for another page.
+        SlotGiven = 10 "slot-given",
+        /// The measured part begins: figures before it are warm-up.
+        RoiBegin = 11 "roi-begin",
+        /// The measured part ends.
+        RoiEnd = 12 "roi-end",
+        /// Adds to a counter: payload bits 16-23 a [`Counter`] code, bits 0-15 the amount.
+        Count = 13 "count",
+        /// This processor now runs the task whose id is the payload.
+        Switch = 14 "switch",
+    }
+}
+
+codes! {
+    /// What a processor's kernel is busy with. The emulator itself charges ring 3 to `User`.
+    Activity {
+        /// Ring 3.
+        User = 0 "user",
+        /// Kernel work that is none of the below.
+        Kernel = 1 "kernel",
+        /// Finding, mapping or releasing a kernel address for a page.
+        Kmap = 2 "kmap",
+        /// Starting a flush of other processors, and the own flush that belongs to it.
+        FlushInit = 3 "flush-init",
+        /// Waiting for the acknowledgements of other processors.
+        AckWait = 4 "ack-wait",
+        /// The handler of a flush IPI.
+        IpiHandler = 5 "ipi-handler",
+        /// Spinning on a lock.
+        LockSpin = 6 "lock-spin",
+        /// Nothing to run.
+        Idle = 7 "idle",
+    }
+}
+
+codes! {
+    /// Counters that only the kernel can keep.
+    Counter {
+        /// Operations completed by the workload.
+        Operations = 0 "operations",
+        /// Pages whose content was not what it had to be.
+        DataErrors = 1 "data_errors",
+        /// kmaps asked for.
+        Kmaps = 2 "kmaps",
+        /// kmaps that wrote a PTE.
+        Maps = 3 "maps",
+        /// Times the cursor of `batched` wrapped and flushed.
+        Wraps = 4 "wraps",
+        /// Slots of `deferred-seq` taken from one page and given to another.
+        Recycles = 5 "recycles",
+        /// Conflicts of `deferred-seq`: a flush of all processors was needed.
+        Conflicts = 6 "conflicts",
+        /// Context switches that loaded CR3.
+        MmSwitches = 7 "mm_switches",
+        /// Context switches that kept CR3 (kernel threads, idle, same address space).
+        LazySwitches = 8 "lazy_switches",
+    }
+}
+
+/// Values written to [`EXIT_PORT`].
+pub mod exit {
+    /// All went well (process exit status 33 on QEMU).
+    pub const OK: u32 = 0x10;
+    /// The workload found wrong data.
+    pub const DATA_ERROR: u32 = 0x11;
+    /// The kernel panicked.
+    pub const PANIC: u32 = 0x12;
+    /// The command line asks for something that the kernel does not have.
+    pub const BAD_COMMAND_LINE: u32 = 0x13;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_convert_both_ways() {
+        for &m in Mark::ALL {
+            assert_eq!(Mark::from_code(m as u8), Some(m));
+        }
+        for (i, &a) in Activity::ALL.iter().enumerate() {
+            assert_eq!(a as usize, i, "activities index the ledger");
+        }
+        for (i, &c) in Counter::ALL.iter().enumerate() {
+            assert_eq!(c as usize, i, "counters index a table");
+        }
+        assert_eq!(Mark::from_code(0), None);
+    }
+
+    #[test]
+    fn mark_keeps_code_and_payload_apart() {
+        assert_eq!(mark(Mark::FrameFreed, 0xffff_ffff), 0x08ff_ffff);
+    }
+}
