@@ -16,6 +16,8 @@
 //! guest, so it is `no_std` and free of dependencies.
 #![no_std]
 
+pub mod syscall;
+
 /// Port that takes marks (32-bit `out` only). Unused on a PC.
 pub const MARK_PORT: u16 = 0x5d0;
 /// Port of QEMU's `isa-debug-exit`: a 32-bit write of `v` ends the machine with exit status `(v << 1) | 1`.
