@@ -27,6 +27,13 @@ pub const DEBUG_PORT: u16 = 0xe9;
 /// First serial port (16550), 115200 8N1.
 pub const SERIAL_PORT: u16 = 0x3f8;
 
+/// Vector of the local APIC timer.
+pub const TIMER_VECTOR: u8 = 0xf0;
+/// Vector of the IPI that asks a processor to flush its TLB.
+pub const FLUSH_VECTOR: u8 = 0xf1;
+/// Vector of the IPI that asks an idle processor to look for work.
+pub const RESCHEDULE_VECTOR: u8 = 0xf2;
+
 /// Bits of the payload of a mark.
 pub const MARK_PAYLOAD_BITS: u32 = 24;
 

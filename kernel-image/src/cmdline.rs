@@ -1,0 +1,149 @@
+//! The kernel's command line: `key=value` words. An unknown key or value ends
+//! the machine with one line that names it and says what is accepted.
+
+use crate::kmap::{Fault, Strategy};
+use crate::param::{NCPU, TICK_COUNT};
+use crate::sync::BootCell;
+use crate::{multiboot, refuse};
+
+/// When `atomic` invalidates its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtomicFlush {
+    /// At `kmap`, the order of Linux 2.4.
+    Map,
+    /// At `kunmap`, as from 2.6.
+    Unmap,
+}
+
+/// The page-table format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// `4g`: two levels of 32-bit entries, 32-bit physical addresses.
+    TwoLevel,
+    /// `64g`: PAE, three levels of 64-bit entries, 36-bit physical addresses.
+    Pae,
+}
+
+/// All that the command line can say.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// `kmap=`: how a page gets a kernel address.
+    pub kmap: Strategy,
+    /// `window=`: slots of the shared window, 16 to 65536; unset: as Linux.
+    pub window: Option<u32>,
+    /// `global-kmap=`: G bit of window PTEs; unset: as the strategy wants it.
+    pub global_kmap: Option<bool>,
+    /// `atomic-flush=`.
+    pub atomic_flush: AtomicFlush,
+    /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
+    pub normal: Option<u32>,
+    /// `paging=`.
+    pub paging: Paging,
+    /// `cpus=`: bring up at most this many processors.
+    pub cpus: usize,
+    /// `marks=off` is `false`.
+    pub marks: bool,
+    /// `tick=`: initial count of the local APIC timer.
+    pub tick: u32,
+    /// `fault=`: a planted fault.
+    pub fault: Option<Fault>,
+    /// `seed=`: recorded for the run, free for strategies that draw lots.
+    pub seed: u32,
+}
+
+static OPTIONS: BootCell<Options> = BootCell::new();
+
+const KEYS: &str = "kmap, window, global-kmap, atomic-flush, normal, paging, cpus, marks, tick, fault, seed";
+
+/// The options of this boot.
+#[inline]
+pub fn options() -> &'static Options {
+    OPTIONS.get()
+}
+
+/// Reads the command line.
+pub fn init() {
+    let mut options = Options {
+        kmap: Strategy::Batched,
+        window: None,
+        global_kmap: None,
+        atomic_flush: AtomicFlush::Map,
+        normal: None,
+        paging: Paging::TwoLevel,
+        cpus: NCPU,
+        marks: true,
+        tick: TICK_COUNT,
+        fault: None,
+        seed: 0,
+    };
+    for word in arguments(multiboot::info().command_line()) {
+        let Some((key, value)) = word.split_once('=') else {
+            refuse!("command line: `{word}` has no `=`; accepted: key=value with the keys {KEYS}");
+        };
+        match key {
+            "kmap" => options.kmap = name(key, value, Strategy::from_name(value), Strategy::NAMES),
+            "window" => options.window = Some(number(key, value, 16, 65536)),
+            "global-kmap" => options.global_kmap = Some(switch(key, value, "1", "0")),
+            "atomic-flush" => {
+                let map = switch(key, value, "map", "unmap");
+                options.atomic_flush = if map { AtomicFlush::Map } else { AtomicFlush::Unmap };
+            }
+            "normal" => options.normal = Some(size(key, value)),
+            "paging" => {
+                let two_level = switch(key, value, "4g", "64g");
+                options.paging = if two_level { Paging::TwoLevel } else { Paging::Pae };
+            }
+            "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
+            "marks" => options.marks = switch(key, value, "on", "off"),
+            "tick" => options.tick = number(key, value, 1000, u32::MAX),
+            "fault" => options.fault = Some(name(key, value, Fault::from_name(value), Fault::NAMES)),
+            "seed" => options.seed = number(key, value, 0, u32::MAX),
+            _ => refuse!("command line: unknown key `{key}`; accepted: {KEYS}"),
+        }
+    }
+    // SAFETY: called once from the boot list, before other processors run.
+    unsafe { OPTIONS.set(options) }
+}
+
+/// The words after the file name, which most boot loaders put first.
+fn arguments(line: &str) -> impl Iterator<Item = &str> {
+    let mut words = line.split_ascii_whitespace().peekable();
+    let is_path = |word: &&str| word.split('=').next().is_some_and(|head| head.contains('/') || head == *word);
+    words.next_if(is_path);
+    words
+}
+
+fn name<T>(key: &str, value: &str, found: Option<T>, names: &str) -> T {
+    match found {
+        Some(found) => found,
+        None => refuse!("command line: {key}={value} is unknown; accepted: {names}"),
+    }
+}
+
+fn switch(key: &str, value: &str, yes: &str, no: &str) -> bool {
+    if value != yes && value != no {
+        refuse!("command line: {key}={value} is unknown; accepted: {yes}, {no}");
+    }
+    value == yes
+}
+
+fn number(key: &str, value: &str, least: u32, most: u32) -> u32 {
+    match value.parse() {
+        Ok(n) if (least..=most).contains(&n) => n,
+        _ => refuse!("command line: {key}={value} is not a number from {least} to {most}"),
+    }
+}
+
+/// A number of bytes with an optional K, M or G.
+fn size(key: &str, value: &str) -> u32 {
+    let (digits, shift) = match value.as_bytes().last() {
+        Some(b'K' | b'k') => (&value[..value.len() - 1], 10),
+        Some(b'M' | b'm') => (&value[..value.len() - 1], 20),
+        Some(b'G' | b'g') => (&value[..value.len() - 1], 30),
+        _ => (value, 0),
+    };
+    match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).and_then(|n| n.try_into().ok()) {
+        Some(bytes) => bytes,
+        None => refuse!("command line: {key}={value} is not a size below 4G; accepted: a number with an optional K, M or G"),
+    }
+}

@@ -1,0 +1,86 @@
+//! Every linear region of the kernel, drawn.
+//!
+//! ```text
+//! 0xFFFF_FFFF +---------------------------------------------+
+//!             | free                                        |
+//! 0xFF80_0000 | LAPIC_BASE: registers of the local APIC     |  one page, uncached
+//! 0xFF40_0000 | ATOMIC_BASE: per-CPU kmap slots by type     |  64 CPUs x 16 types
+//! 0xFF00_0000 | hole                                        |
+//! 0xFE80_0000 | IMAGE_BASE: physical 0..8 MiB               |  large global pages; the kernel is at +1 MiB
+//! 0xFE00_0000 | hole                                        |
+//!             | the shared kmap window (batched, deferred)  |  ends at WINDOW_END, `window=` slots
+//!             | hole                                        |
+//!             | direct map of DMA and NORMAL                |  large global pages
+//! page_offset +---------------------------------------------+
+//!             | user                                        |
+//!             |   stack, growing down from USER_STACK_TOP   |
+//! 0x4000_0000 |   MMAP_BASE: anonymous memory               |
+//! 0x0800_0000 |   the program                               |
+//! 0x0000_0000 +---------------------------------------------+
+//! ```
+//!
+//! The split between user and kernel is a variable, set once at boot.
+
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// Bytes of a page.
+pub const PAGE_SIZE: u32 = 4096;
+
+/// Where physical 0 appears in the window that holds the kernel image.
+pub const IMAGE_BASE: u32 = 0xFE80_0000;
+/// Bytes of physical memory seen through [`IMAGE_BASE`].
+pub const IMAGE_SPAN: u32 = 8 << 20;
+/// Where the boot page tables map physical memory, up to [`WINDOW_END`], until `mm::init` has built the real ones.
+pub const BOOT_DIRECT_BASE: u32 = 0xC000_0000;
+
+/// First address above the shared kmap window.
+pub const WINDOW_END: u32 = 0xFE00_0000;
+/// Per-CPU atomic kmap slots.
+pub const ATOMIC_BASE: u32 = 0xFF40_0000;
+/// Registers of the local APIC.
+pub const LAPIC_BASE: u32 = 0xFF80_0000;
+/// Physical address of the local APIC's registers after reset.
+pub const LAPIC_PHYS: u32 = 0xFEE0_0000;
+
+/// Where the user program is linked.
+pub const USER_BASE: u32 = 0x0800_0000;
+/// Lowest address that `mmap` gives out.
+pub const MMAP_BASE: u32 = 0x4000_0000;
+/// Bytes reserved for a user stack, filled on demand.
+pub const USER_STACK_SIZE: u32 = 256 << 10;
+
+/// Physical page of the application processors' real-mode code: below 1 MiB, page aligned.
+pub const TRAMPOLINE_PHYS: u32 = 0x8000;
+
+static PAGE_OFFSET: AtomicU32 = AtomicU32::new(0xC000_0000);
+
+/// Where the direct map begins and user space ends.
+pub fn page_offset() -> u32 {
+    PAGE_OFFSET.load(Relaxed)
+}
+
+/// First address above the user stack.
+pub fn user_stack_top() -> u32 {
+    page_offset() - PAGE_SIZE
+}
+
+/// Linear address of a physical one in DMA or NORMAL, through the direct map.
+pub fn direct(phys: u32) -> *mut u8 {
+    page_offset().wrapping_add(phys) as *mut u8
+}
+
+/// Linear address of a physical one below [`IMAGE_SPAN`]; good before and after the real page tables are in use.
+pub fn low_phys(phys: u32) -> *mut u8 {
+    assert!(phys < IMAGE_SPAN, "physical address {phys:#x} is not in the image window");
+    (IMAGE_BASE + phys) as *mut u8
+}
+
+unsafe extern "C" {
+    static image_start: u8;
+    static image_end: u8;
+}
+
+/// Physical range of the kernel image, its bss and boot stack included; whole pages.
+pub fn image_phys() -> core::ops::Range<u32> {
+    (&raw const image_start) as u32 - IMAGE_BASE..(&raw const image_end) as u32 - IMAGE_BASE
+}

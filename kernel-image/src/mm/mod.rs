@@ -1,0 +1,3 @@
+//! Placeholder until the VM is here.
+/// A user half.
+pub struct AddressSpace {}

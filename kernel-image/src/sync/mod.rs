@@ -1,0 +1,7 @@
+//! Locks and cells that processors share.
+
+mod bootcell;
+mod spin;
+
+pub use bootcell::BootCell;
+pub use spin::{SpinGuard, SpinLock};

@@ -1,0 +1,124 @@
+//! The spinlock of Linux 2.4: test and set, unfair, `pause` while it is taken.
+//!
+//! [`SpinLock::lock`] leaves interrupts as they are and turns preemption off: a
+//! holder may be interrupted but keeps its processor. Data that an interrupt
+//! handler locks too must be taken with [`SpinLock::lock_irqsave`] everywhere.
+//! Only a processor that really waits changes its activity to `LockSpin`.
+
+use core::cell::UnsafeCell;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use shootdown_abi::Activity;
+
+use crate::arch::insn;
+use crate::{marks, sched};
+
+/// Mutual exclusion between processors.
+pub struct SpinLock<T> {
+    taken: AtomicU32,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands its data to one processor at a time.
+unsafe impl<T: Send> Sync for SpinLock<T> {}
+
+/// What the guard has to put back besides the lock.
+#[derive(Clone, Copy)]
+enum Irqs {
+    Untouched,
+    Saved(u32),
+}
+
+/// The right to use the data, until it is dropped.
+pub struct SpinGuard<'a, T> {
+    lock: &'a SpinLock<T>,
+    irqs: Irqs,
+}
+
+impl<T> SpinLock<T> {
+    /// A free lock.
+    pub const fn new(data: T) -> Self {
+        SpinLock { taken: AtomicU32::new(0), data: UnsafeCell::new(data) }
+    }
+
+    /// Takes the lock, spinning with interrupts as they are.
+    #[inline]
+    pub fn lock(&self) -> SpinGuard<'_, T> {
+        sched::preempt_disable();
+        self.take();
+        SpinGuard { lock: self, irqs: Irqs::Untouched }
+    }
+
+    /// Takes the lock with interrupts off until it is released.
+    #[inline]
+    pub fn lock_irqsave(&self) -> SpinGuard<'_, T> {
+        let flags = insn::irq_save();
+        sched::preempt_disable();
+        self.take();
+        SpinGuard { lock: self, irqs: Irqs::Saved(flags) }
+    }
+
+    #[inline]
+    fn take(&self) {
+        if self.taken.swap(1, Ordering::Acquire) != 0 {
+            self.spin();
+        }
+    }
+
+    #[cold]
+    fn spin(&self) {
+        let before = marks::activity(Activity::LockSpin);
+        loop {
+            // Read until it looks free: a swap would take the line away from the holder each time.
+            while self.taken.load(Ordering::Relaxed) != 0 {
+                insn::pause();
+            }
+            if self.taken.swap(1, Ordering::Acquire) == 0 {
+                break;
+            }
+        }
+        marks::activity(before);
+    }
+
+    /// Whether somebody holds it; a snapshot, for assertions.
+    pub fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) != 0
+    }
+
+    /// Releases a lock whose guard was forgotten; preemption and interrupts stay as they are.
+    ///
+    /// # Safety
+    /// The caller's processor holds the lock and nobody uses the data any more.
+    pub unsafe fn force_unlock(&self) {
+        self.taken.store(0, Ordering::Release);
+    }
+}
+
+impl<T> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard is the only way to the data.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T> DerefMut for SpinGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard is the only way to the data.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T> Drop for SpinGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.taken.store(0, Ordering::Release);
+        if let Irqs::Saved(flags) = self.irqs {
+            insn::irq_restore(flags);
+        }
+        sched::preempt_enable();
+    }
+}
