@@ -1,0 +1,60 @@
+//! `kmap-storm`: many tasks on all processors, each mapping one page after another.
+//!
+//! An operation is one `touch`: the kernel maps a page, adds up `len` bytes of
+//! it, holds it for `hold` rounds, adds up again and unmaps. Almost nothing but
+//! kmaps, over more pages than the window has slots: the load under which the
+//! schemes differ most.
+
+use crate::args::Key;
+use crate::crew::{self, File, Work};
+use crate::pattern::WORDS;
+use crate::rng::Rng;
+use crate::{Load, sys};
+
+/// The load.
+pub const LOAD: Load = Load {
+    name: "kmap-storm",
+    keys: &[
+        Key::TASKS,
+        crew::PAGES,
+        crew::OPS,
+        crew::WARMUP,
+        crew::SEED,
+        Key::words("len", 128, 64, sys::PAGE),
+        Key::number("hold", 0, 0, 1_000_000),
+        crew::SHARING,
+        crew::HOT,
+        crew::ORDER,
+        crew::THINK,
+        crew::FOOTPRINT,
+    ],
+    run: |values| {
+        crew::run(values, || Storm {
+            words: values.get("len") / 4,
+            hold: values.get("hold"),
+        })
+    },
+};
+
+struct Storm {
+    words: u32,
+    hold: u32,
+}
+
+impl Storm {
+    fn touch(&self, file: File, page: u32, first: u32, words: u32, hold: u32) -> Option<u32> {
+        let sum = sys::touch(file.id, page, first * 4, words * 4, hold);
+        (sum == file.pattern.sum(page, first, words)).then_some(sum)
+    }
+}
+
+impl Work for Storm {
+    fn operation(&mut self, file: File, page: u32, rng: &mut Rng) -> Option<u32> {
+        let first = rng.below(WORDS - self.words + 1);
+        self.touch(file, page, first, self.words, self.hold)
+    }
+
+    fn verify(&mut self, file: File, page: u32) -> bool {
+        self.touch(file, page, 0, WORDS, 0).is_some()
+    }
+}
