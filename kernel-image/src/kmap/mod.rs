@@ -1,15 +1,277 @@
-//! Placeholder until the strategies are here.
-/// Strategies.
-#[derive(Clone, Copy, Debug)]
-pub enum Strategy { Batched }
-impl Strategy {
-    pub const NAMES: &'static str = "batched";
-    pub fn from_name(name: &str) -> Option<Self> { (name == "batched").then_some(Strategy::Batched) }
+//! How a page gets a kernel address: the strategies and the rules that all of
+//! them obey.
+//!
+//! | file           | slots                      | invalidated | how, who                        |
+//! |----------------|----------------------------|-------------|---------------------------------|
+//! | `lowmem`       | none, the direct map       | never       | -                               |
+//! | `atomic`       | per processor, by type     | at map      | `invlpg`, this processor        |
+//! | `batched`      | shared window, rotating    | at the wrap | CR4.PGE toggle, all processors  |
+//! | `deferred_seq` | shared window, LRU         | at first use where out of date | CR3 load, all processors |
+//! | `none`         | shared window, rotating    | never       | the control: it must be caught  |
+//!
+//! Rules. A mapping is used only by the task that made it, between [`map`] and
+//! [`unmap`]. `map` may sleep (shared window), so it is called in task context
+//! with interrupts on and no spinlock held; `atomic` never sleeps, but its
+//! task is not preempted until `unmap`. A page of low memory is its own
+//! direct-map address under every strategy.
+//!
+//! *Who uses it.* Page-cache pages (`read`, `write`, `touch`) hold one kmap.
+//! Clearing a new page holds one. A copy-on-write copy holds two, by
+//! [`map_pair`]. Page tables and kernel stacks are in low memory and use none.
+//! Nobody asks for a further kmap while it holds one, but for `map_pair`.
+//!
+//! The set is closed: a strategy is a variant of [`Strategy`] chosen at boot,
+//! and `match` reaches it; no `dyn`.
+
+mod atomic;
+mod batched;
+mod deferred_seq;
+mod lowmem;
+mod none;
+mod pair;
+pub mod planted;
+pub mod window;
+
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use shootdown_abi::{Activity, Counter, Mark};
+
+pub use planted::Fault;
+
+use crate::cmdline::Options;
+use crate::mm::frame::Want;
+use crate::mm::page_table::Format;
+use crate::mm::{self, Frame};
+use crate::sched::Task;
+use crate::{marks, memlayout, refuse, sched};
+
+/// What a strategy does. All are unit types; their state is in statics beside them.
+trait Kmap {
+    /// Prepares its tables; at boot, `slots` are the window's.
+    fn init(_slots: usize) {}
+
+    /// A processor comes up (the boot processor too), with interrupts off.
+    fn cpu_up(_cpu: usize) {}
+
+    /// A kernel address of `frame`, good for the calling task until `unmap`.
+    fn map(frame: Frame, usage: Use) -> u32;
+
+    /// The calling task has done with the address that `map` gave for `frame`.
+    fn unmap(frame: Frame, usage: Use);
+
+    /// Called instead of loading CR3, with interrupts off: has to call `load` once.
+    fn around_root_load(load: impl FnOnce()) {
+        load();
+    }
+
+    /// This processor is about to run `next` without a CR3 load, with interrupts off.
+    fn on_switch_without_load(_next: &Task, _switch: Kept) -> Loaded {
+        Loaded::No
+    }
 }
-/// Planted faults.
-#[derive(Clone, Copy, Debug)]
-pub enum Fault {}
-impl Fault {
-    pub const NAMES: &'static str = "";
-    pub fn from_name(_: &str) -> Option<Self> { None }
+
+/// Names a strategy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Strategy {
+    /// Everything in the direct map.
+    Lowmem,
+    /// Per-CPU slots by type, `invlpg` at each map.
+    Atomic,
+    /// pkmap of Linux 2.4.
+    Batched,
+    /// Tweedie's page_kva window with sequence numbers.
+    DeferredSeq,
+    /// `batched` without its flush.
+    None,
+}
+
+/// What a mapping is for: the slot type of `atomic` (KM_USER0 ...).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// A page-cache page that is read or written.
+    File = 0,
+    /// A page that is filled for the first time.
+    Clear = 1,
+    /// Source of a copy.
+    CopyFrom = 2,
+    /// Target of a copy.
+    CopyTo = 3,
+}
+
+/// Why a context switch kept CR3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The next task is a kernel thread or idle: it has no address space of its own.
+    Lazy,
+    /// The next task's address space is loaded already.
+    SameSpace,
+}
+
+/// Whether the strategy loaded CR3 after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// It did.
+    Yes,
+    /// It did not.
+    No,
+}
+
+/// A page with a kernel address. Give it back to [`unmap`].
+#[must_use]
+pub struct Mapping {
+    frame: Frame,
+    address: u32,
+    usage: Use,
+}
+
+impl Mapping {
+    /// Address of the page's first byte.
+    pub fn address(&self) -> u32 {
+        self.address
+    }
+}
+
+static STRATEGY: AtomicU8 = AtomicU8::new(Strategy::Lowmem as u8);
+
+/// Evaluates an expression with `$s` standing for the chosen strategy's type.
+macro_rules! chosen {
+    ($s:ident => $e:expr) => {
+        match strategy() {
+            Strategy::Lowmem => { type $s = lowmem::Lowmem; $e }
+            Strategy::Atomic => { type $s = atomic::Atomic; $e }
+            Strategy::Batched => { type $s = batched::Batched; $e }
+            Strategy::DeferredSeq => { type $s = deferred_seq::DeferredSeq; $e }
+            Strategy::None => { type $s = none::NoInvalidation; $e }
+        }
+    };
+}
+
+impl Strategy {
+    const ALL: [Strategy; 5] =
+        [Strategy::Lowmem, Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq, Strategy::None];
+
+    /// What `kmap=` accepts.
+    pub const NAMES: &'static str = "lowmem, atomic, batched, deferred-seq, none";
+
+    /// The value of `kmap=` and the name in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Strategy::Lowmem => "lowmem",
+            Strategy::Atomic => "atomic",
+            Strategy::Batched => "batched",
+            Strategy::DeferredSeq => "deferred-seq",
+            Strategy::None => "none",
+        }
+    }
+
+    /// The strategy of this name.
+    pub fn from_name(name: &str) -> Option<Strategy> {
+        Strategy::ALL.into_iter().find(|s| s.name() == name)
+    }
+}
+
+/// The chosen strategy.
+#[inline(always)]
+pub fn strategy() -> Strategy {
+    let code = STRATEGY.load(Relaxed);
+    if code == Strategy::Lowmem as u8 {
+        Strategy::Lowmem
+    } else if code == Strategy::Atomic as u8 {
+        Strategy::Atomic
+    } else if code == Strategy::Batched as u8 {
+        Strategy::Batched
+    } else if code == Strategy::DeferredSeq as u8 {
+        Strategy::DeferredSeq
+    } else {
+        Strategy::None
+    }
+}
+
+/// Slots of the window that the command line asks for.
+pub fn slots(options: &Options, format: Format) -> u32 {
+    options.window.unwrap_or(window::default_slots(format))
+}
+
+/// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
+pub fn init(options: &Options, start: u32, slots: u32) {
+    if let Some(fault) = options.fault
+        && fault.strategy() != options.kmap
+    {
+        let (fault, wants) = (fault.name(), fault.strategy().name());
+        refuse!("command line: fault={fault} belongs to kmap={wants}, not to kmap={}", options.kmap.name());
+    }
+    planted::plant(options.fault);
+    let deferred = options.kmap == Strategy::DeferredSeq;
+    let faulty = options.fault == Some(Fault::I);
+    if deferred && options.global_kmap == Some(true) && !faulty {
+        refuse!("command line: global-kmap=1 with kmap=deferred-seq: a CR3 load would not flush the window; accepted: global-kmap=0");
+    }
+    let global = options.global_kmap.unwrap_or(!deferred || faulty);
+    window::set(start, if global { window::Global::Yes } else { window::Global::No });
+    STRATEGY.store(options.kmap as u8, Relaxed);
+    chosen!(S => S::init(slots as usize));
+    pair::init(slots);
+}
+
+/// A processor comes up.
+pub fn cpu_up(cpu: usize) {
+    chosen!(S => S::cpu_up(cpu));
+}
+
+/// The zones that pages which are reached by kmap may come from.
+pub fn wanted_frames() -> Want {
+    match strategy() {
+        Strategy::Lowmem => Want::Low,
+        _ => Want::High,
+    }
+}
+
+/// The address of a page that needs no slot.
+fn direct_address(frame: Frame) -> Option<u32> {
+    mm::is_low(frame).then(|| memlayout::direct(frame.phys() as u32) as u32)
+}
+
+/// Gives `frame` a kernel address. See the rules above for when it may be called.
+pub fn map(frame: Frame, usage: Use) -> Mapping {
+    let task = sched::current().id;
+    marks::mark(Mark::KmapBegin, task);
+    let before = marks::activity(Activity::Kmap);
+    marks::count(Counter::Kmaps, 1);
+    let address = chosen!(S => S::map(frame, usage));
+    marks::activity(before);
+    marks::mark(Mark::KmapEnd, task);
+    Mapping { frame, address, usage }
+}
+
+/// Ends the use of a mapping.
+pub fn unmap(mapping: Mapping) {
+    let before = marks::activity(Activity::Kmap);
+    chosen!(S => S::unmap(mapping.frame, mapping.usage));
+    marks::activity(before);
+}
+
+/// Maps source and target of a copy at the same time.
+pub fn map_pair(from: Frame, to: Frame) -> (Mapping, Mapping) {
+    pair::enter();
+    let from = map(from, Use::CopyFrom);
+    (from, map(to, Use::CopyTo))
+}
+
+/// Ends the use of both, in the opposite order.
+pub fn unmap_pair(from: Mapping, to: Mapping) {
+    unmap(to);
+    unmap(from);
+    pair::leave();
+}
+
+/// Loads CR3 by calling `load`, with interrupts off, and lets the strategy draw its conclusions.
+pub fn around_root_load(load: impl FnOnce()) {
+    chosen!(S => S::around_root_load(load));
+}
+
+/// This processor is about to run `next` without a CR3 load, with interrupts off.
+pub fn on_switch_without_load(next: &Task, switch: Kept) -> Loaded {
+    chosen!(S => S::on_switch_without_load(next, switch))
 }

@@ -1,0 +1,55 @@
+//! Holding two kmaps at a time without deadlock.
+//!
+//! If every slot of the shared window were held by a task that waits for its
+//! second one, nobody would ever give a slot back. So at most half the slots'
+//! number of tasks may be between their first and their second kmap: then half
+//! the window is left to tasks that hold one and want no other, and those get
+//! done. It is the simplest form of Dickins' and Arcangeli's reserve: the
+//! right to both is taken before the first.
+//!
+//! `atomic` has a slot per type and waits for nobody: no gate.
+
+use super::{Strategy, strategy};
+use crate::sched::WaitQueue;
+use crate::sync::SpinLock;
+
+/// Tasks that may still enter.
+static ROOM: SpinLock<u32> = SpinLock::new(0);
+static LEFT: WaitQueue = WaitQueue::new();
+
+/// Opens the gate for half as many tasks as there are slots.
+pub fn init(slots: u32) {
+    *ROOM.lock() = slots / 2;
+}
+
+fn has_window() -> bool {
+    matches!(strategy(), Strategy::Batched | Strategy::DeferredSeq | Strategy::None)
+}
+
+/// Takes the right to two kmaps; sleeps until there is room.
+pub fn enter() {
+    if !has_window() {
+        return;
+    }
+    let mut room = ROOM.lock();
+    while *room == 0 {
+        LEFT.sleep_on(room);
+        room = ROOM.lock();
+    }
+    *room -= 1;
+}
+
+/// Gives it back.
+pub fn leave() {
+    if !has_window() {
+        return;
+    }
+    let was_full = {
+        let mut room = ROOM.lock();
+        *room += 1;
+        *room == 1
+    };
+    if was_full {
+        LEFT.wake_all();
+    }
+}

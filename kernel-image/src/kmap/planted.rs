@@ -1,0 +1,100 @@
+//! Planted faults: ways to get a strategy wrong, each a few lines at the place
+//! where a real kernel would have the bug. They exist to be caught
+//! (`fault=NAME`), and cost one compare of a static otherwise.
+//!
+//! The names `a` .. `j` of `deferred-seq` are those of its protocol's list.
+
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::Strategy;
+use crate::arch::insn;
+
+/// One table gives enum, names and the strategy that each fault belongs to.
+macro_rules! faults {
+    ($($(#[$meta:meta])* $variant:ident $strategy:ident $name:literal,)*) => {
+        /// A planted fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Fault { $($(#[$meta])* $variant,)* }
+
+        impl Fault {
+            const ALL: &'static [Fault] = &[$(Fault::$variant,)*];
+            /// What `fault=` accepts.
+            pub const NAMES: &'static str = concat!($($name, " (", stringify!($strategy), ") "),*);
+
+            /// The value of `fault=`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Fault::$variant => $name,)* }
+            }
+
+            /// The strategy that the fault belongs to.
+            pub const fn strategy(self) -> Strategy {
+                match self { $(Fault::$variant => Strategy::$strategy,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Global slots are flushed by loading CR3, which keeps them.
+    Cr3Flush Batched "cr3-flush",
+    /// Idle processors acknowledge without flushing.
+    SkipIdle Batched "skip-idle",
+    /// The lock is released during the flush, the counts are 0 already.
+    DropLock Batched "drop-lock",
+    /// Targets acknowledge before they flush.
+    EarlyAck Batched "early-ack",
+    /// The flush comes before the PTEs are cleared.
+    FlushFirst Batched "flush-first",
+    /// Who has slept does not look again whether the page was mapped meanwhile.
+    NoRecheck Batched "no-recheck",
+    /// `ensure` does not check.
+    A DeferredSeq "a",
+    /// The epoch is sampled after the CR3 load.
+    B DeferredSeq "b",
+    /// The epoch is raised before the PTE is written.
+    C DeferredSeq "c",
+    /// `invlpg` comes before the PTE is written.
+    D DeferredSeq "d",
+    /// The stamp goes to a processor that the task may have left.
+    E DeferredSeq "e",
+    /// A task that arrives with pins gets no CR3 load.
+    F DeferredSeq "f",
+    /// A lazy switch counts as a flush.
+    G DeferredSeq "g",
+    /// A switch within one address space counts as a flush.
+    H DeferredSeq "h",
+    /// CR3 loads count as flushes of global slots (with `global-kmap=1`).
+    I DeferredSeq "i",
+    /// No check on a processor that never used the slot.
+    J DeferredSeq "j",
+}
+
+const NO_FAULT: u8 = u8::MAX;
+static PLANTED: AtomicU8 = AtomicU8::new(NO_FAULT);
+
+impl Fault {
+    /// The fault of this name.
+    pub fn from_name(name: &str) -> Option<Fault> {
+        Fault::ALL.iter().copied().find(|f| f.name() == name)
+    }
+}
+
+/// Plants a fault; at boot.
+pub fn plant(fault: Option<Fault>) {
+    PLANTED.store(fault.map_or(NO_FAULT, |f| f as u8), Relaxed);
+}
+
+/// Is this fault planted?
+#[inline(always)]
+pub fn is(fault: Fault) -> bool {
+    PLANTED.load(Relaxed) == fault as u8
+}
+
+/// Holds a race open for a while; only ever called where a fault is planted.
+#[cold]
+pub fn linger() {
+    for _ in 0..200 {
+        insn::pause();
+    }
+}

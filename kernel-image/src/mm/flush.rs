@@ -1,0 +1,167 @@
+//! Invalidating TLBs: the local primitives and the one call that reaches all
+//! processors.
+//!
+//! ```text
+//!  initiator                             every other processor that is online
+//!  preemption off
+//!  take the call lock (interrupts on) -> answers other initiators while it spins
+//!  write the request, one ICR write --->  interrupt, flush, then clear the own
+//!  wait until all bits are clear   <----  bit of `waiting`
+//!  (flush itself before or after)
+//! ```
+//!
+//! This is `smp_call_function` of Linux 2.4 with `wait = 1`: one call at a
+//! time, its initiator waits until every handler has *finished*, idle
+//! processors included. Interrupts stay on while it spins and waits, so two
+//! initiators answer each other; calling it with interrupts off is a bug,
+//! since a peer could wait for this processor for ever.
+//!
+//! A processor that is not online yet is not waited for: it flushes itself
+//! when it comes up (`mm::cpu_up`), after it is in the online mask. The
+//! broadcast may reach it before that; then it flushes once more than needed.
+
+use crate::arch::{insn, smp};
+use crate::kmap::{self, planted};
+use crate::{marks, percpu, sched, sync::SpinLock};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use shootdown_abi::{Activity, FLUSH_VECTOR, Mark};
+
+/// What a user address space's own processor has to drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The page at this address.
+    Page(u32),
+    /// All of the space.
+    Space,
+}
+
+/// What a flush of all processors drops, on each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Everything but global entries: CR3 loaded with its own value.
+    NonGlobal = 0,
+    /// Everything: CR4.PGE off and on.
+    Global = 1,
+}
+
+/// When the initiator flushes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// While the others are at it (deferred).
+    First,
+    /// When the others have finished (pkmap's `flush_all`).
+    Last,
+}
+
+/// Drops the entries of one page on this processor.
+pub fn local_page(address: u32) {
+    insn::invlpg(address);
+}
+
+/// Drops all entries but the global ones on this processor.
+pub fn local_non_global() {
+    load_root(insn::read_cr3());
+}
+
+/// Drops all entries on this processor, global ones too.
+pub fn local_global() {
+    let flags = insn::irq_save();
+    let cr4 = insn::read_cr4();
+    // SAFETY: PGE only decides what the TLB keeps; it ends as it was.
+    unsafe {
+        insn::write_cr4(cr4 & !insn::CR4_PGE);
+        insn::write_cr4(cr4);
+    }
+    insn::irq_restore(flags);
+}
+
+/// Loads CR3: the only place of the kernel that does once it runs. What the load means for the
+/// kernel window is the strategy's business.
+pub fn load_root(root: u32) {
+    let flags = insn::irq_save();
+    kmap::around_root_load(|| {
+        // SAFETY: `root` is this processor's present root or that of the address space that the scheduler
+        // switches to; every root has the kernel half.
+        unsafe { insn::write_cr3(root) }
+    });
+    insn::irq_restore(flags);
+}
+
+fn local(kind: Kind) {
+    match kind {
+        Kind::NonGlobal => local_non_global(),
+        Kind::Global => local_global(),
+    }
+}
+
+/// Held by the initiator from before its request until all have finished.
+static CALL: SpinLock<()> = SpinLock::new(());
+static KIND: AtomicU8 = AtomicU8::new(0);
+/// Processors that have not finished the call yet.
+static WAITING: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+
+/// Flushes every processor; returns when all have done it.
+///
+/// In task context with interrupts on; the caller may hold locks that are never taken with interrupts off.
+pub fn all_cpus(kind: Kind, own: Own) {
+    assert!(insn::irqs_on(), "flush of all processors with interrupts off");
+    sched::preempt_disable();
+    let before = marks::activity(Activity::FlushInit);
+    let others = percpu::online() & !(1 << percpu::cpu_id());
+    if others == 0 {
+        local(kind);
+    } else {
+        let task = sched::current().id;
+        marks::mark(Mark::FlushBegin, task);
+        call(kind, own, others);
+        marks::mark(Mark::FlushEnd, task);
+    }
+    marks::activity(before);
+    sched::preempt_enable();
+}
+
+fn call(kind: Kind, own: Own, others: u64) {
+    let guard = CALL.lock();
+    KIND.store(kind as u8, Relaxed);
+    WAITING[0].store(others as u32, Release);
+    WAITING[1].store((others >> 32) as u32, Release);
+    smp::ipi_all_others(FLUSH_VECTOR);
+    if own == Own::First {
+        local(kind);
+    }
+    marks::activity(Activity::AckWait);
+    while WAITING[0].load(Acquire) | WAITING[1].load(Acquire) != 0 {
+        insn::pause();
+    }
+    marks::activity(Activity::FlushInit);
+    if own == Own::Last {
+        local(kind);
+    }
+    drop(guard);
+}
+
+/// The handler of the flush vector, with interrupts off. The caller acknowledges the interrupt itself.
+pub fn on_ipi() {
+    let me = percpu::cpu_id();
+    let before = marks::activity(Activity::IpiHandler);
+    marks::mark(Mark::HandlerBegin, me as u32);
+    let kind = if KIND.load(Relaxed) == Kind::Global as u8 { Kind::Global } else { Kind::NonGlobal };
+    if planted::is(planted::Fault::EarlyAck) {
+        acknowledge(me);
+        planted::linger();
+        local(kind);
+    } else {
+        if !(planted::is(planted::Fault::SkipIdle) && sched::current().is_idle()) {
+            local(kind);
+        }
+        acknowledge(me);
+    }
+    marks::mark(Mark::HandlerEnd, me as u32);
+    marks::activity(before);
+}
+
+fn acknowledge(me: usize) {
+    WAITING[me / 32].fetch_and(!(1 << (me % 32)), AcqRel);
+}
+

@@ -1,0 +1,256 @@
+//! Physical frames: three zones, as Linux 2.4 has them.
+//!
+//! ```text
+//!  DMA      below 16 MiB                        reachable by the direct map
+//!  NORMAL   16 MiB .. end of the direct map     reachable by the direct map
+//!  HIGHMEM  the rest                            reachable only through a kmap
+//! ```
+//!
+//! A zone is a handful of ranges and two free lists. A range has a watermark:
+//! frames above it were never handed out and have no meaningful `Page` yet, so
+//! 64 GiB cost nothing at boot. Freed frames go to the head of a list and are
+//! taken from there first: the order is the same in every run.
+//!
+//! Left out: buddy orders beyond pairs, reclaim, balancing. A request that
+//! cannot be met fails at once.
+//!
+//! The zone's lock is taken with interrupts off, as in 2.4: a frame may go
+//! back in the middle of a context switch. It is a leaf: its holder waits for nobody.
+
+pub use super::page::Frame;
+use super::page::PAGE_SHIFT;
+use crate::marks;
+use crate::sync::SpinLock;
+use shootdown_abi::Mark;
+
+/// Where a frame may come from, in order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// A frame that the direct map reaches: NORMAL, then DMA.
+    Low,
+    /// HIGHMEM, then NORMAL, then DMA; leaves the reserve of the low zones alone.
+    High,
+}
+
+/// The zones, by index into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Below 16 MiB.
+    Dma = 0,
+    /// The rest of the direct map.
+    Normal = 1,
+    /// Outside the direct map.
+    High = 2,
+}
+
+/// Most ranges of one zone; a PC's map has two or three.
+const RANGES: usize = 16;
+
+/// Frames `next..end` of a range were never handed out.
+#[derive(Clone, Copy)]
+struct Fresh {
+    next: u32,
+    end: u32,
+}
+
+struct ZoneState {
+    fresh: [Fresh; RANGES],
+    ranges: usize,
+    /// Free list of single frames.
+    single: u32,
+    /// Free list of pairs (even frame and its neighbour), by the even one.
+    pair: u32,
+    /// Frames that can be handed out.
+    free: u32,
+    /// Frames that requests for [`Want::High`] leave alone.
+    reserve: u32,
+}
+
+static ZONES: [SpinLock<ZoneState>; 3] =
+    [SpinLock::new(ZoneState::EMPTY), SpinLock::new(ZoneState::EMPTY), SpinLock::new(ZoneState::EMPTY)];
+
+impl ZoneState {
+    const EMPTY: ZoneState = ZoneState {
+        fresh: [Fresh { next: 0, end: 0 }; RANGES],
+        ranges: 0,
+        single: Frame::NONE,
+        pair: Frame::NONE,
+        free: 0,
+        reserve: 0,
+    };
+
+    fn take_single(&mut self) -> Option<Frame> {
+        if self.single != Frame::NONE {
+            let frame = Frame(self.single);
+            self.single = frame.page().next();
+            self.free -= 1;
+            return Some(frame);
+        }
+        if let Some(frame) = self.take_fresh(1, 1) {
+            return Some(frame);
+        }
+        // The last resort: break up a pair.
+        let frame = self.take_pair()?;
+        let other = Frame(frame.0 + 1);
+        self.put_single(other);
+        Some(frame)
+    }
+
+    fn take_pair(&mut self) -> Option<Frame> {
+        if self.pair == Frame::NONE {
+            return None;
+        }
+        let frame = Frame(self.pair);
+        self.pair = frame.page().next();
+        self.free -= 2;
+        Some(frame)
+    }
+
+    fn put_single(&mut self, frame: Frame) {
+        frame.page().set_next(self.single);
+        self.single = frame.0;
+        self.free += 1;
+    }
+
+    /// Takes `n` neighbouring frames, the first a multiple of `align`, that were never handed out.
+    /// What the alignment skips goes to the free list.
+    fn take_fresh(&mut self, n: u32, align: u32) -> Option<Frame> {
+        for i in 0..self.ranges {
+            let Fresh { next, end } = self.fresh[i];
+            let first = next.next_multiple_of(align);
+            if first >= end || end - first < n {
+                continue;
+            }
+            self.fresh[i].next = first + n;
+            for frame in next..first + n {
+                Frame(frame).page().first_use();
+            }
+            self.free -= first - next + n;
+            for frame in next..first {
+                self.put_single(Frame(frame));
+            }
+            return Some(Frame(first));
+        }
+        None
+    }
+}
+
+/// Gives frames `first..end` to a zone. Called at boot only.
+///
+/// Panics if the zone has no room for a further range: the memory map is then unlike any PC's.
+pub fn add_range(zone: Zone, first: u32, end: u32) {
+    if first >= end {
+        return;
+    }
+    let mut z = ZONES[zone as usize].lock_irqsave();
+    let n = z.ranges;
+    assert!(n < RANGES, "too many ranges of memory in one zone");
+    z.fresh[n] = Fresh { next: first, end };
+    z.ranges = n + 1;
+    z.free += end - first;
+    if zone != Zone::High {
+        z.reserve = z.free / 64;
+    }
+}
+
+/// Frames that a zone can still hand out.
+pub fn free_frames(zone: Zone) -> u32 {
+    ZONES[zone as usize].lock_irqsave().free
+}
+
+fn zones(want: Want) -> &'static [Zone] {
+    match want {
+        Want::Low => &[Zone::Normal, Zone::Dma],
+        Want::High => &[Zone::High, Zone::Normal, Zone::Dma],
+    }
+}
+
+/// A frame with one owner and undefined content, or `None` if memory is used up.
+pub fn alloc(want: Want) -> Option<Frame> {
+    for &zone in zones(want) {
+        let taken = {
+            let mut z = ZONES[zone as usize].lock_irqsave();
+            if want == Want::High && z.free <= z.reserve { None } else { z.take_single() }
+        };
+        if let Some(frame) = taken {
+            frame.page().set_count(1);
+            marks::mark(Mark::FrameUsed, frame.0);
+            return Some(frame);
+        }
+    }
+    None
+}
+
+/// Two neighbouring low frames, the first even, each with one owner: an 8 KiB stack.
+pub fn alloc_pair() -> Option<Frame> {
+    for &zone in zones(Want::Low) {
+        let taken = {
+            let mut z = ZONES[zone as usize].lock_irqsave();
+            z.take_pair().or_else(|| z.take_fresh(2, 2))
+        };
+        if let Some(frame) = taken {
+            for frame in [frame, Frame(frame.0 + 1)] {
+                frame.page().set_count(1);
+                marks::mark(Mark::FrameUsed, frame.0);
+            }
+            return Some(frame);
+        }
+    }
+    None
+}
+
+/// `n` neighbouring low frames, the first a multiple of `align` (a power of two), for good: tables
+/// that are as old as the machine. Comes from what was never handed out.
+pub fn alloc_contiguous(n: u32, align: u32) -> Option<Frame> {
+    for &zone in zones(Want::Low) {
+        let taken = ZONES[zone as usize].lock_irqsave().take_fresh(n, align);
+        if let Some(first) = taken {
+            for frame in first.0..first.0 + n {
+                Frame(frame).page().set_count(1);
+                marks::mark(Mark::FrameUsed, frame);
+            }
+            return Some(first);
+        }
+    }
+    None
+}
+
+/// The zone of a frame.
+pub fn zone_of(frame: Frame) -> Zone {
+    if frame.phys() < DMA_END {
+        Zone::Dma
+    } else if super::is_low(frame) {
+        Zone::Normal
+    } else {
+        Zone::High
+    }
+}
+
+/// First physical address behind the DMA zone.
+pub const DMA_END: u64 = 16 << 20;
+
+/// Takes one owner from the frame and frees it if that was the last.
+pub fn put(frame: Frame) {
+    if frame.page().put() {
+        // The mark comes before anybody else can be given the frame.
+        marks::mark(Mark::FrameFreed, frame.0);
+        ZONES[zone_of(frame) as usize].lock_irqsave().put_single(frame);
+    }
+}
+
+/// Frees a pair from [`alloc_pair`], of which the caller is the only owner.
+pub fn free_pair(first: Frame) {
+    for frame in [first, Frame(first.0 + 1)] {
+        assert!(frame.page().put(), "half of a pair has another owner");
+        marks::mark(Mark::FrameFreed, frame.0);
+    }
+    let mut z = ZONES[zone_of(first) as usize].lock_irqsave();
+    first.page().set_next(z.pair);
+    z.pair = first.0;
+    z.free += 2;
+}
+
+/// Frames in `bytes`, rounded up.
+pub const fn frames_in(bytes: u64) -> u32 {
+    ((bytes + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT) as u32
+}

@@ -1,0 +1,63 @@
+//! What a context switch does to translations.
+//!
+//! | next task                                  | CR3                | counted |
+//! |--------------------------------------------|--------------------|---------|
+//! | process with another address space         | loaded with its root | mm    |
+//! | process whose space is still loaded here, but was changed elsewhere | loaded again | mm |
+//! | the same, unchanged                        | kept               | lazy    |
+//! | kernel thread, idle                        | kept               | lazy    |
+//!
+//! In the last two rows the strategy is told: under `deferred-seq` a task that
+//! holds pins and comes from another processor needs a CR3 load, and nothing
+//! else in these rows may count as a flush.
+
+use super::address_space::AddressSpace;
+use super::flush;
+use crate::param::NCPU;
+use crate::sched::Task;
+use crate::kmap::{self, Kept, Loaded};
+use crate::{marks, percpu};
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use shootdown_abi::Counter;
+
+/// The address space that each processor has loaded; null: the kernel's root.
+static LOADED: [AtomicPtr<AddressSpace>; NCPU] = [const { AtomicPtr::new(ptr::null_mut()) }; NCPU];
+
+/// Makes this processor ready for `next`. With interrupts off, before its stack is switched to.
+pub fn switch(next: &Task) {
+    let cpu = percpu::cpu_id();
+    let loaded = LOADED[cpu].load(Relaxed);
+    let wanted = next.mm.get().map_or(ptr::null_mut(), |m| ptr::from_ref(m).cast_mut());
+    if let Some(space) = next.mm.get()
+        && (wanted != loaded || space.take_stale(cpu))
+    {
+        if wanted != loaded {
+            space.add_user();
+            space.take_stale(cpu);
+        }
+        flush::load_root(space.root());
+        if wanted != loaded {
+            LOADED[cpu].store(wanted, Relaxed);
+            leave(loaded);
+        }
+        marks::count(Counter::MmSwitches, 1);
+    } else {
+        let why = if next.mm.get().is_none() { Kept::Lazy } else { Kept::SameSpace };
+        let counter = match kmap::on_switch_without_load(next, why) {
+            Loaded::Yes => Counter::MmSwitches,
+            Loaded::No => Counter::LazySwitches,
+        };
+        marks::count(counter, 1);
+    }
+}
+
+/// Lets a processor's reference to an address space go, after CR3 was loaded with another one.
+fn leave(space: *mut AddressSpace) {
+    // SAFETY: `space` came from LOADED, where it stands only while it is counted as a user of
+    // itself, so it exists until `drop_user` returns.
+    if let Some(space) = unsafe { space.as_ref() } {
+        space.drop_user();
+    }
+}
+

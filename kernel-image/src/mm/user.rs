@@ -1,0 +1,42 @@
+//! Access to the running process's memory from kernel code.
+//!
+//! A page of user memory is made usable *before* it is touched: since a
+//! process has one thread and nothing is swapped out, it stays usable while
+//! the system call runs. So a copy cannot fault, and no kmap is ever asked for
+//! while another is held: the deadlock of "a copy to user space that faults
+//! while a page is mapped" does not arise here.
+
+use super::fault::{self, Access, Fault};
+use super::page::PAGE_SIZE;
+use crate::{memlayout, sched};
+
+/// Makes `len` bytes at `address` usable, or says why they are not.
+pub fn prefault(address: u32, len: u32, access: Access) -> Result<(), Fault> {
+    let end = address.checked_add(len).ok_or(Fault::BadAddress)?;
+    if end > memlayout::page_offset() {
+        return Err(Fault::BadAddress);
+    }
+    let space = sched::current().mm.get().ok_or(Fault::BadAddress)?;
+    let mut at = address & !(PAGE_SIZE - 1);
+    while at < end {
+        fault::make_usable(space, at, access)?;
+        at += PAGE_SIZE;
+    }
+    Ok(())
+}
+
+/// Copies from the process into `to`.
+pub fn copy_in(to: &mut [u8], address: u32) -> Result<(), Fault> {
+    prefault(address, to.len() as u32, Access::Read)?;
+    // SAFETY: `prefault` checked that the range is user memory that can be read.
+    unsafe { core::ptr::copy_nonoverlapping(address as *const u8, to.as_mut_ptr(), to.len()) };
+    Ok(())
+}
+
+/// Copies `from` into the process.
+pub fn copy_out(address: u32, from: &[u8]) -> Result<(), Fault> {
+    prefault(address, from.len() as u32, Access::Write)?;
+    // SAFETY: `prefault` checked that the range is user memory that can be written.
+    unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), address as *mut u8, from.len()) };
+    Ok(())
+}

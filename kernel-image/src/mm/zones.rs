@@ -1,0 +1,121 @@
+//! RAM at boot: which of it is DMA, NORMAL and HIGHMEM, and where the page
+//! array goes.
+//!
+//! ```text
+//!  0      1 MiB        reserved_end   16 MiB             low_end              RAM end
+//!  +------+------------+--------------+-----------+------+--------------------+
+//!  | BIOS | image,     | DMA          | page array| NORMAL   HIGHMEM          |
+//!  |      | module     |              |           |      |                    |
+//!  +------+------------+--------------+-----------+------+--------------------+
+//!          <--------------- direct map ------------------>
+//! ```
+//!
+//! Everything below 1 MiB is left alone: the BIOS's tables, the application
+//! processors' start code. The page array goes to NORMAL if there is one large
+//! enough, so that DMA stays free. What does not fit is refused with the sum.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::frame::{self, DMA_END, Zone};
+use super::page::{self, PAGE_SIZE, Page};
+use super::page_table::Format;
+use super::{LOW_FRAMES, direct_map};
+use crate::cmdline::Options;
+use crate::memlayout::{self, WINDOW_END};
+use crate::multiboot::{self, Region};
+use crate::refuse;
+
+const MIB: u64 = 1 << 20;
+/// The direct map is made of large pages; both formats' sizes divide this.
+const GRAIN: u64 = 4 * MIB;
+/// What the kernel needs of low memory besides the page array, at least.
+const LEAST_LOW: u64 = 4 * MIB;
+
+/// RAM that the format can address, as whole frames.
+fn ram(format: Format) -> impl Iterator<Item = Region> {
+    let limit: u64 = match format {
+        Format::TwoLevel => 4 << 30,
+        Format::Pae => 64 << 30,
+    };
+    let page = PAGE_SIZE as u64;
+    multiboot::info()
+        .regions()
+        .iter()
+        .map(move |r| Region {
+            start: r.start.next_multiple_of(page),
+            end: r.end.min(limit) / page * page,
+        })
+        .filter(|r| r.start < r.end)
+}
+
+/// Sets up the zones and the page array; returns the end of the direct map in bytes.
+pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
+    let low_end = low_end(options, format, slots, window);
+    let frames = (ram(format).map(|r| r.end).max().unwrap_or(0) / PAGE_SIZE as u64) as u32;
+    let module_end = multiboot::info().module.map_or(0, |m| m.end);
+    let reserved_end = memlayout::image_phys().end.max(module_end) as u64;
+    let reserved_end = reserved_end.next_multiple_of(PAGE_SIZE as u64);
+    if reserved_end > low_end {
+        refuse!("memory: image and module end at {reserved_end:#x}, above the direct map's end {low_end:#x}; accepted: a larger normal=");
+    }
+    let array = frames as u64 * size_of::<Page>() as u64;
+    let start = array_start(format, reserved_end, low_end, array, frames);
+    page::install(direct_map(start as u32).cast());
+    LOW_FRAMES.store((low_end / PAGE_SIZE as u64) as u32, Relaxed);
+    for region in ram(format) {
+        let above = |r: Region, edge: u64| Region { start: r.start.max(edge), ..r };
+        let below = |r: Region, edge: u64| Region { end: r.end.min(edge), ..r };
+        let usable = above(region, reserved_end);
+        let array_end = start + array.next_multiple_of(PAGE_SIZE as u64);
+        for part in [below(usable, start), above(usable, array_end)] {
+            add(Zone::Dma, below(part, DMA_END.min(low_end)));
+            add(Zone::Normal, below(above(part, DMA_END), low_end));
+            add(Zone::High, above(part, low_end));
+        }
+    }
+    low_end as u32
+}
+
+fn add(zone: Zone, part: Region) {
+    frame::add_range(zone, (part.start / PAGE_SIZE as u64) as u32, (part.end / PAGE_SIZE as u64) as u32);
+}
+
+/// End of the direct map: the least of what fits under the window, `normal=` and the RAM that there is.
+fn low_end(options: &Options, format: Format, slots: u32, window: u32) -> u64 {
+    let base = memlayout::page_offset();
+    let room = (window - base) as u64;
+    let asked = options.normal.map_or(room, u64::from);
+    if !asked.is_multiple_of(GRAIN) || asked < 2 * GRAIN {
+        refuse!("memory: normal={} is not accepted: a multiple of 4M from 8M on", asked);
+    }
+    if asked > room {
+        refuse!(
+            "memory: normal={}M does not fit: from {base:#x} to {WINDOW_END:#x} there are {}M, less {}M for a window of {slots} slots leaves {}M",
+            asked / MIB,
+            (WINDOW_END - base) as u64 / MIB,
+            (WINDOW_END - window) as u64 / MIB,
+            room / MIB
+        );
+    }
+    let top = ram(format).filter(|r| r.start < asked).map(|r| r.end.min(asked)).max().unwrap_or(0);
+    top / GRAIN * GRAIN
+}
+
+/// Where the page array goes.
+fn array_start(format: Format, reserved_end: u64, low_end: u64, bytes: u64, frames: u32) -> u64 {
+    let fits = |start: u64| {
+        let end = start + bytes;
+        end + LEAST_LOW <= low_end && ram(format).any(|r| r.start <= start && end <= r.end)
+    };
+    match [DMA_END.max(reserved_end), reserved_end].into_iter().find(|&s| fits(s)) {
+        Some(start) => start,
+        None => refuse!(
+            "memory: {frames} frames need a page array of {}K ({} bytes each), and {}M for the rest of the kernel; below {}M only {}K are free; accepted: less memory, a larger normal= or a smaller window=",
+            bytes >> 10,
+            size_of::<Page>(),
+            LEAST_LOW / MIB,
+            low_end / MIB,
+            low_end.saturating_sub(reserved_end) >> 10
+        ),
+    }
+}
