@@ -8,9 +8,12 @@
 #![no_std]
 #![no_main]
 
+mod account;
 mod arch;
+mod barrier;
 mod cmdline;
 mod debug;
+mod elf;
 mod kmap;
 mod marks;
 mod memlayout;
@@ -18,14 +21,37 @@ mod mm;
 mod multiboot;
 mod param;
 mod percpu;
+mod process;
 mod sched;
 mod sync;
+mod syscall;
+mod syscall_mm;
 
-/// Entered from `arch/boot.s` on the boot processor: interrupts off, boot page tables, boot stack.
+use arch::{cpu, lapic, segment, smp, trap};
+
+/// Entered from `arch/boot.s` on the boot processor: interrupts off, boot page tables, idle task's stack.
 #[unsafe(no_mangle)]
 extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     debug::init(); // the console
     multiboot::init(magic, info); // what the loader says
     cmdline::init(); // what the user says
-    arch::insn::halt()
+    marks::init(); // on or off
+    cpu::check_features(); // is this machine good enough
+    segment::init(0); // descriptor tables, TSS
+    trap::init(); // interrupt table
+    mm::init(); // zones, page array, final page tables, kmap
+    lapic::mask_8259(); // no interrupts but the APIC's
+    lapic::init(); // this processor's APIC
+    sched::init(); // this is the idle task now
+    smp::start_others(); // application processors
+    banner(); // what has come up
+    process::start_first(); // the Multiboot module
+    sched::start_threads(); // kwatch
+    lapic::start_timer(cmdline::options().tick); // preemption
+    sched::idle() // and go
+}
+
+fn banner() {
+    let options = cmdline::options();
+    println!("shootdown kernel: {} cpus, kmap={}, paging={:?}", percpu::cpu_count(), options.kmap.name(), options.paging);
 }

@@ -10,13 +10,13 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use shootdown_abi::{Activity, Counter, MARK_PORT, Mark};
 
 use crate::arch::insn;
-use crate::sched;
+use crate::{cmdline, sched};
 
 static ON: AtomicBool = AtomicBool::new(true);
 
-/// Turns marks off; `marks=off` of the command line.
-pub fn disable() {
-    ON.store(false, Relaxed);
+/// Obeys `marks=`.
+pub fn init() {
+    ON.store(cmdline::options().marks, Relaxed);
 }
 
 /// Sends a mark.

@@ -1,3 +1,14 @@
 //! The processor and its platform: all inline assembly of the kernel is here.
 
+pub mod cpu;
 pub mod insn;
+pub mod lapic;
+mod mp;
+pub mod paging;
+pub mod segment;
+pub mod smp;
+pub mod trap;
+
+use core::arch::global_asm;
+
+global_asm!(include_str!("boot.s"));

@@ -95,6 +95,23 @@ impl<T> SpinLock<T> {
     }
 }
 
+impl<T> SpinGuard<'_, T> {
+    /// Releases the lock and preemption but leaves interrupts off, for a caller
+    /// that is on its way into the scheduler. Returns the flags that
+    /// [`SpinLock::lock_irqsave`] would have restored.
+    pub fn unlock_irqs_off(self) -> Option<u32> {
+        debug_assert!(!insn::irqs_on());
+        self.lock.taken.store(0, Ordering::Release);
+        sched::preempt_enable();
+        let flags = match self.irqs {
+            Irqs::Untouched => None,
+            Irqs::Saved(flags) => Some(flags),
+        };
+        core::mem::forget(self);
+        flags
+    }
+}
+
 impl<T> Deref for SpinGuard<'_, T> {
     type Target = T;
     #[inline]
