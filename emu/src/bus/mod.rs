@@ -1,0 +1,294 @@
+//! What lies behind a physical address or a port: RAM, the processor's own local
+//! APIC, devices, or nothing.
+//!
+//! All that handlers share across processors is here, so that a handler sees one
+//! processor and one bus. What concerns other processors (IPIs, PTE writes,
+//! revoked write rights) is only noted; the machine acts on it before another
+//! processor runs.
+
+pub mod ram;
+
+use crate::addr::Frame;
+use crate::apic::{Effect, Ipi};
+use crate::cpu::op::{Flow, Op, Step};
+use crate::cpu::{Cpu, Request};
+use crate::device::{Devices, PortRead, PortWrite};
+use crate::ledger::Kind;
+use crate::mmu::{self, Physical};
+use crate::observe::{EventBuffer, Wanted, What};
+use crate::oracle::{Oracle, Source};
+use crate::stop::Stop;
+use ram::Ram;
+use shootdown_abi::{Activity, Counter, MARK_PORT, Mark};
+
+/// An IPI on its way out of a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The sender.
+    pub from: usize,
+    /// Cycle at which the ICR was written.
+    pub sent: u64,
+    /// The message.
+    pub ipi: Ipi,
+}
+
+/// Memory, devices, oracle and notes to the machine.
+pub struct Bus {
+    /// Guest memory.
+    pub ram: Ram,
+    /// Port devices.
+    pub devices: Devices,
+    /// The stale-translation oracle.
+    pub oracle: Oracle,
+    /// Events for the observer.
+    pub(crate) events: EventBuffer,
+    /// Missing devices, addresses and MSRs end the run.
+    pub strict: bool,
+    /// Counters that the guest keeps, by [`Counter`].
+    pub guest: [u64; Counter::ALL.len()],
+    /// The machine has to look before the next operation (careful mode looks after each).
+    pub(crate) attention: bool,
+    pub(crate) outbox: Vec<Outgoing>,
+    /// Writes to frames with decoded code: frame, offset, length.
+    pub(crate) code_writes: Vec<(Frame, u32, u32)>,
+    /// Frames (as arena offsets) that became watched: no processor may write them unseen.
+    pub(crate) revoked: Vec<usize>,
+    /// Watched table frames that the guest declared free.
+    pub(crate) freed_tables: Vec<Frame>,
+    /// Linear pages that were recently mapped, changed or invalidated: where the adversary fills.
+    pub(crate) targets: [u32; 8],
+    pub(crate) next_target: usize,
+    /// Counts what only a machine that gets on does (console output, operations): for the livelock watch.
+    pub(crate) progress: u64,
+}
+
+impl Bus {
+    /// An empty bus over `ram`.
+    pub fn new(ram: Ram, devices: Devices, strict: bool) -> Bus {
+        let oracle = Oracle::new(ram.span());
+        Bus {
+            ram,
+            devices,
+            oracle,
+            events: EventBuffer::default(),
+            strict,
+            guest: [0; Counter::ALL.len()],
+            attention: false,
+            outbox: Vec::new(),
+            code_writes: Vec::new(),
+            revoked: Vec::new(),
+            freed_tables: Vec::new(),
+            targets: [0; 8],
+            next_target: 0,
+            progress: 0,
+        }
+    }
+
+    /// Reads `size` bytes (1, 2, 4) that lie within one page.
+    pub fn read(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32) -> Result<u32, Flow> {
+        if let Some(at) = t.at {
+            let mut v = 0;
+            for i in (0..size as usize).rev() {
+                v = v << 8 | u32::from(self.ram.bytes().get(at + i).copied().unwrap_or(0xff));
+            }
+            return Ok(v);
+        }
+        cpu.need_care()?;
+        if is_apic(cpu, t.pa) {
+            let cost = cpu.costs.apic_access;
+            cpu.charge(Kind::Apic, cost);
+            let now = cpu.clock + u64::from(before);
+            let value = cpu.apic.read(t.pa as u32 & 0xffc, now);
+            let shifted = value >> (8 * (t.pa as u32 & 3));
+            return Ok(if size == 4 { shifted } else { shifted & ((1 << (8 * size)) - 1) });
+        }
+        self.nothing_at(cpu, t.pa)?;
+        Ok(u32::MAX >> (32 - 8 * size))
+    }
+
+    /// Writes `size` bytes (1, 2, 4) that lie within one page.
+    pub fn write(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32, value: u32) -> Step {
+        let Some(at) = t.at else { return self.write_device(cpu, before, t.pa, size, value) };
+        let frame = Frame((t.pa >> 12) as u32);
+        let code = self.ram.holds_code(frame);
+        if code {
+            cpu.need_care()?;
+        }
+        for i in 0..size as usize {
+            if let Some(b) = self.ram.bytes_mut().get_mut(at + i) {
+                *b = (value >> (8 * i)) as u8;
+            }
+        }
+        if code {
+            self.code_writes.push((frame, t.pa as u32 & 0xfff, size));
+            self.attention = true;
+        }
+        if self.ram.holds_tables(frame) {
+            self.table_written(cpu, t.pa, size, cpu.clock + u64::from(before));
+        }
+        Ok(())
+    }
+
+    fn table_written(&mut self, cpu: &mut Cpu, pa: u64, size: u32, now: u64) {
+        let own = 1u64 << (cpu.id & 63);
+        for w in self.oracle.table_written(cpu.id, pa, size, now).into_iter().flatten() {
+            if let Some(l) = w.linear {
+                self.aim(l);
+            }
+            if w.holders & own != 0 {
+                mmu::recheck(cpu, self, &w);
+            }
+            if w.holders & !own != 0 {
+                self.oracle.writes.push(w);
+            }
+        }
+    }
+
+    /// Notes a linear address as a target for speculative fills.
+    pub(crate) fn aim(&mut self, lin: u32) {
+        let page = lin & !0xfff;
+        if !self.targets.contains(&page) {
+            self.targets[self.next_target % 8] = page;
+            self.next_target = (self.next_target + 1) % 8;
+        }
+    }
+
+    fn write_device(&mut self, cpu: &mut Cpu, before: u16, pa: u64, size: u32, value: u32) -> Step {
+        cpu.need_care()?;
+        if is_apic(cpu, pa) {
+            let cost = cpu.costs.apic_access;
+            cpu.charge(Kind::Apic, cost);
+            let now = cpu.clock + u64::from(before);
+            // The APIC takes aligned dwords; parts of one are not defined and are ignored.
+            if size == 4 && pa & 3 == 0 {
+                self.attention = true;
+                match cpu.apic.write(pa as u32 & 0xffc, value, now) {
+                    Effect::Send(ipi) => self.outbox.push(Outgoing { from: cpu.id, sent: now, ipi }),
+                    Effect::None | Effect::Eoi(_) | Effect::TimerChanged => {}
+                }
+            }
+            return Ok(());
+        }
+        self.nothing_at(cpu, pa)
+    }
+
+    fn nothing_at(&mut self, cpu: &mut Cpu, pa: u64) -> Step {
+        cpu.count.empty_addresses += 1;
+        if self.strict {
+            cpu.request = Some(Request::Stop(Stop::EmptyAddress { cpu: cpu.id, at: 0, address: pa }));
+            return Err(Flow::Request);
+        }
+        Ok(())
+    }
+
+    /// A walk used the table or PTE at `pa` for `lin`: watch its frame, remember who holds what.
+    pub(crate) fn watch_table(&mut self, cpu: &mut Cpu, pa: u64, lin: u32, source: Source, pae: bool) {
+        if self.oracle.used_entry(cpu.id, pa, lin, source, pae) {
+            let frame = Frame((pa >> 12) as u32);
+            if self.ram.watch_tables(frame)
+                && let Some(slot) = self.ram.offset(frame)
+            {
+                cpu.mmu.revoke_write(slot);
+                self.revoked.push(slot);
+            }
+        }
+    }
+
+    /// A walk read a table at `pa`: it must not lie in a frame that the guest has declared free.
+    #[inline]
+    pub(crate) fn walked(&mut self, cpu: &mut Cpu, pa: u64, lin: u32, now: u64) {
+        let frame = Frame((pa >> 12) as u32);
+        if self.ram.is_free(frame) {
+            self.oracle.walked_freed(cpu.id, &mut cpu.count, &mut self.events, frame.0, lin, now);
+        }
+    }
+
+    /// Reads a port of `size` bytes.
+    pub fn port_in(&mut self, cpu: &mut Cpu, op: &Op, port: u16, size: u32) -> Result<u32, Flow> {
+        let cost = cpu.costs.io;
+        cpu.charge(Kind::System, cost);
+        match self.devices.read(port, size, cpu.now(op)) {
+            PortRead::Value(v) => Ok(v),
+            PortRead::Empty => {
+                self.nothing_at_port(cpu, op, port)?;
+                Ok(u32::MAX >> (32 - 8 * size))
+            }
+        }
+    }
+
+    /// Writes a port of `size` bytes. Marks are free; others cost an I/O access.
+    pub fn port_out(&mut self, cpu: &mut Cpu, op: &Op, port: u16, size: u32, value: u32) -> Step {
+        if port == MARK_PORT && size == 4 {
+            return self.mark(cpu, op, value);
+        }
+        let cost = cpu.costs.io;
+        cpu.charge(Kind::System, cost);
+        match self.devices.write(port, size, value, cpu.now(op)) {
+            PortWrite::Done => {
+                self.progress += 1;
+                Ok(())
+            }
+            PortWrite::Exit(v) => {
+                cpu.ask(op, Request::Stop(Stop::Exit(v)))
+            }
+            PortWrite::Empty => self.nothing_at_port(cpu, op, port),
+        }
+    }
+
+    fn nothing_at_port(&mut self, cpu: &mut Cpu, op: &Op, port: u16) -> Step {
+        cpu.count.empty_ports += 1;
+        if self.strict {
+            let at = cpu.this_eip(op).wrapping_add(cpu.seg[1].base);
+            cpu.request = Some(Request::Stop(Stop::EmptyPort { cpu: cpu.id, at, port }));
+            return Err(Flow::Request);
+        }
+        Ok(())
+    }
+
+    /// A mark of the guest: costs nothing.
+    fn mark(&mut self, cpu: &mut Cpu, op: &Op, word: u32) -> Step {
+        let payload = word & 0x00ff_ffff;
+        let Some(mark) = Mark::from_code((word >> 24) as u8) else { return Ok(()) };
+        let now = cpu.now(op);
+        match mark {
+            Mark::Activity => {
+                if let Some(a) = Activity::from_code(payload as u8) {
+                    cpu.marked = a;
+                    if cpu.cpl != 3 {
+                        cpu.ledger.switch(a, now);
+                    }
+                }
+            }
+            Mark::FrameFreed => {
+                let frame = Frame(payload);
+                self.ram.set_free(frame, true);
+                self.oracle.frame_freed(frame);
+                if self.ram.holds_tables(frame) {
+                    self.freed_tables.push(frame);
+                }
+            }
+            Mark::FrameUsed => self.ram.set_free(Frame(payload), false),
+            Mark::SlotGiven => {
+                self.oracle.slot_given(payload & 0xf_ffff);
+                self.aim(payload << 12);
+            }
+            Mark::Count => {
+                if let Some(c) = Counter::from_code((payload >> 16) as u8) {
+                    self.guest[c as usize] += u64::from(payload & 0xffff);
+                    self.progress += u64::from(matches!(c, Counter::Operations | Counter::Kmaps));
+                }
+            }
+            Mark::RoiBegin | Mark::RoiEnd => {
+                self.events.push(Wanted::MARKS, cpu.id, now, What::Mark(mark, payload));
+                return cpu.ask(op, Request::Mark(mark, payload));
+            }
+            _ => {}
+        }
+        self.events.push(Wanted::MARKS, cpu.id, now, What::Mark(mark, payload));
+        Ok(())
+    }
+}
+
+fn is_apic(cpu: &Cpu, pa: u64) -> bool {
+    pa & !0xfff == cpu.msr.apic_base & 0xf_ffff_f000 && cpu.msr.apic_base & 1 << 11 != 0
+}

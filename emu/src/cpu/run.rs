@@ -1,0 +1,443 @@
+//! The loop: find the block at CS:EIP, run its operations, account for them,
+//! take interrupts between instructions.
+//!
+//! Two modes. *Fast*: the block's static cost cannot reach the next event
+//! (`cpu.event_at`), so nothing is checked between operations. *Careful*: before
+//! each operation the clock is compared with the event, after each the bus is
+//! asked whether the machine has to look. An operation that cannot run fast
+//! (device access, code write, or a walk whose cost may reach the event) says so
+//! with `Flow::Careful` before it has changed anything, and is run again.
+
+use super::block::{Block, Blocks, Mode, key};
+use super::decode::{Decoded, decode_block};
+use super::exec::interrupt;
+use super::op::{CS, Flow, Op};
+use super::{Cpu, Request, exception::Class, exception::Exception, flags};
+use crate::addr::Frame;
+use crate::bus::Bus;
+use crate::ledger::Kind;
+use crate::mmu::{self, Access};
+use crate::stop::Stop;
+
+/// Why [`run_slice`] returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The clock has reached the end of the slice.
+    SliceEnd,
+    /// The clock has reached `event_at`.
+    Event,
+    /// Something for the machine to do (IPI sent, code written).
+    Attention,
+    /// The guest asked for something.
+    Request(Request),
+}
+
+/// Host shortcuts of the loop. Results do not depend on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Skip whole iterations of loops that only wait.
+    pub skip_spins: bool,
+    /// Fill translations speculatively at instruction boundaries, from this seed.
+    pub fill: bool,
+}
+
+const JUMPS: usize = 4096;
+
+#[derive(Clone, Copy)]
+struct Jump {
+    key: u64,
+    number: u32,
+}
+
+/// One processor's references to blocks, and its loop's state.
+pub struct Runner {
+    jumps: Box<[Jump; JUMPS]>,
+    epoch: u64,
+    careful_next: bool,
+    mode: Mode,
+    mode_of: (u32, u64),
+    random: u64,
+    spin: Option<Spin>,
+}
+
+/// State at the end of one pass through a spin candidate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Spin {
+    number: u32,
+    regs: [u32; 16],
+    flags: flags::Flags,
+    clock: u64,
+    stale_uses: u64,
+}
+
+impl Runner {
+    /// A runner without references. `seed` is for the filling adversary.
+    pub fn new(seed: u64) -> Runner {
+        Runner {
+            jumps: Box::new([Jump { key: u64::MAX, number: 0 }; JUMPS]),
+            epoch: 0,
+            careful_next: false,
+            mode: Mode::REAL,
+            mode_of: (u32::MAX, u64::MAX),
+            random: seed | 1,
+            spin: None,
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random >> 11
+    }
+
+    /// Runs until the clock reaches `slice_end` (checked between blocks), an event, or a request.
+    pub fn run_slice(
+        &mut self,
+        cpu: &mut Cpu,
+        bus: &mut Bus,
+        blocks: &mut Blocks,
+        slice_end: u64,
+        options: RunOptions,
+    ) -> Pause {
+        self.spin = None;
+        loop {
+            if bus.attention {
+                return Pause::Attention;
+            }
+            if cpu.clock >= cpu.event_at {
+                return Pause::Event;
+            }
+            if cpu.clock >= slice_end {
+                return Pause::SliceEnd;
+            }
+            let mut single = options.fill;
+            if cpu.shadow {
+                // One instruction runs before interrupts are looked at.
+                cpu.shadow = false;
+                single = true;
+            } else if cpu.interrupt_waits()
+                && let Err(r) = take_interrupt(cpu, bus)
+            {
+                return Pause::Request(r);
+            }
+            if options.fill && self.random() % 8 == 0 {
+                let lin = bus.targets[(self.random() % 8) as usize];
+                let now = cpu.clock;
+                mmu::speculate(cpu, bus, lin, now);
+            }
+            let step = cpu.flags.rest & flags::TF != 0;
+            let number = match self.find(cpu, bus, blocks) {
+                Ok(n) => n,
+                Err(Flow::Request) => return Pause::Request(cpu.request.take().unwrap_or(Request::Debug)),
+                Err(Flow::Fault) => {
+                    if let Err(r) = deliver_fault(cpu, bus) {
+                        return Pause::Request(r);
+                    }
+                    continue;
+                }
+                Err(_) => {
+                    // A fetch that asks for care: the next attempt is careful and its walk is already cached.
+                    self.careful_next = true;
+                    continue;
+                }
+            };
+            let Some(block) = blocks.get(number) else { continue };
+            let careful = single
+                || step
+                || self.careful_next
+                || cpu.clock + u64::from(block.cost) >= cpu.event_at
+                || !self.mode.contains(Mode::FLAT);
+            self.careful_next = false;
+            let start = cpu.eip;
+            let before = cpu.clock;
+            let pause = if careful {
+                run_careful(cpu, bus, block, single || step, &mut self.careful_next)
+            } else {
+                run_fast(cpu, bus, block, &mut self.careful_next)
+            };
+            if let Some(p) = pause {
+                return p;
+            }
+            if step && cpu.flags.rest & flags::TF != 0 {
+                cpu.dr[6] |= 1 << 14;
+                cpu.fault = Some(Exception { vector: 1, code: None, class: Class::Trap });
+                if let Err(r) = deliver_fault(cpu, bus) {
+                    return Pause::Request(r);
+                }
+            }
+            if block.spin && options.skip_spins && !careful && cpu.eip == start {
+                self.skip(cpu, block, number, before, slice_end);
+            }
+        }
+    }
+
+    /// If two passes through the block ended in the same state and nothing but static cost was charged, every further
+    /// pass is the same until the slice or the processor's quiet time ends: skip them in one go.
+    fn skip(&mut self, cpu: &mut Cpu, block: &Block, number: u32, before: u64, slice_end: u64) {
+        let now = Spin { number, regs: cpu.regs, flags: cpu.flags, clock: cpu.clock, stale_uses: cpu.count.stale_uses };
+        let cost = u64::from(block.cost).max(1);
+        let same = self.spin.is_some_and(|s| {
+            s.number == number && s.regs == now.regs && s.flags == now.flags && s.clock == before && before + cost == now.clock && s.stale_uses == now.stale_uses
+        });
+        self.spin = Some(now);
+        if !same || cpu.clock >= slice_end || cpu.event_at == u64::MAX && slice_end == u64::MAX {
+            return;
+        }
+        // Passes that would begin below the slice's end, and run fast (end below the event).
+        let to_slice = (slice_end - cpu.clock).div_ceil(cost);
+        let to_event = (cpu.event_at - cpu.clock).saturating_sub(1) / cost;
+        let n = to_slice.min(to_event);
+        cpu.clock += n * cost;
+        cpu.ledger.add(Kind::Compute, n * (cost - u64::from(block.locked)));
+        cpu.ledger.add(Kind::Locked, n * u64::from(block.locked));
+        cpu.count.instructions += n * u64::from(block.instructions);
+        self.spin = Some(Spin { clock: cpu.clock, ..now });
+    }
+
+    /// Number of the block at CS:EIP.
+    #[inline(always)]
+    fn find(&mut self, cpu: &mut Cpu, bus: &mut Bus, blocks: &mut Blocks) -> Result<u32, Flow> {
+        if self.epoch != blocks.epoch {
+            self.epoch = blocks.epoch;
+            self.jumps.fill(Jump { key: u64::MAX, number: 0 });
+        }
+        if self.mode_of != (cpu.cr0, cpu.segment_changes) {
+            self.mode_of = (cpu.cr0, cpu.segment_changes);
+            self.mode = cpu.mode();
+        }
+        let lin = cpu.seg[CS as usize].base.wrapping_add(cpu.eip);
+        let pa = match cpu.mmu.hit_fetch(lin) {
+            Some(pa) => pa,
+            None => fetch(cpu, bus, lin)?,
+        };
+        let k = key(pa, self.mode);
+        let slot = &mut self.jumps[(pa ^ (pa >> 12)) as usize & (JUMPS - 1)];
+        if slot.key == k {
+            return Ok(slot.number);
+        }
+        let (number, keep) = find_slow(cpu, bus, blocks, lin, pa, self.mode)?;
+        if keep {
+            *slot = Jump { key: k, number };
+        }
+        Ok(number)
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn fetch(cpu: &mut Cpu, bus: &mut Bus, lin: u32) -> Result<u64, Flow> {
+    if cpu.eip > cpu.seg[CS as usize].limit {
+        return cpu.raise(Exception::GP0);
+    }
+    // Between blocks there is no block to be careful in.
+    cpu.careful = true;
+    let privilege = cpu.privilege();
+    let t = mmu::translate(cpu, bus, lin, Access::Fetch, privilege, 0)?;
+    if t.at.is_none() {
+        cpu.request = Some(Request::Stop(Stop::EmptyAddress { cpu: cpu.id, at: lin, address: t.pa }));
+        return Err(Flow::Request);
+    }
+    Ok(t.pa)
+}
+
+/// The block from the shared cache, decoded if need be; false: not to be found by key alone (it crosses a page).
+#[cold]
+#[inline(never)]
+fn find_slow(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    blocks: &mut Blocks,
+    lin: u32,
+    pa: u64,
+    mode: Mode,
+) -> Result<(u32, bool), Flow> {
+    let k = key(pa, mode);
+    let frame = Frame((pa >> 12) as u32);
+    if let Some(n) = blocks.find(k) {
+        let second = blocks.get(n).and_then(|b| b.second);
+        let Some(second) = second else { return Ok((n, true)) };
+        // The second page is fetched too: its translation is looked up, and must still be the one decoded from.
+        let next = (lin | 0xfff).wrapping_add(1);
+        let t = fetch(cpu, bus, next)?;
+        fetch(cpu, bus, lin)?;
+        if t >> 12 == u64::from(second.0) {
+            return Ok((n, false));
+        }
+        blocks.invalidate(frame, pa as u32 & 0xfff, 1);
+    }
+    let within = pa as usize & 0xfff;
+    let mut code = [0u8; 4096];
+    let code = &mut code[..4096 - within];
+    bus.ram.peek(pa, code);
+    let costs = cpu.costs.clone();
+    let block = match decode_block(code, pa, lin, mode, &costs, None) {
+        Decoded::Block(b) => b,
+        Decoded::NeedSecondPage => {
+            let next = (lin | 0xfff).wrapping_add(1);
+            let second = fetch(cpu, bus, next)?;
+            fetch(cpu, bus, lin)?;
+            let mut both = code.to_vec();
+            let mut more = [0u8; 16];
+            bus.ram.peek(second, &mut more);
+            both.extend_from_slice(&more);
+            match decode_block(&both, pa, lin, mode, &costs, Some(Frame((second >> 12) as u32))) {
+                Decoded::Block(b) => b,
+                Decoded::NeedSecondPage => return cpu.raise(Exception::GP0),
+            }
+        }
+    };
+    let crosses = block.second.is_some();
+    for f in [Some(frame), block.second].into_iter().flatten() {
+        if bus.ram.watch_code(f)
+            && let Some(slot) = bus.ram.offset(f)
+        {
+            cpu.mmu.revoke_write(slot);
+            bus.revoked.push(slot);
+        }
+    }
+    Ok((blocks.insert(block), !crosses))
+}
+
+/// Adds what the first `done` operations of the block cost.
+#[inline(always)]
+fn settle_block(cpu: &mut Cpu, block: &Block) {
+    cpu.clock += u64::from(block.cost);
+    cpu.ledger.add(Kind::Compute, u64::from(block.cost - block.locked));
+    cpu.ledger.add(Kind::Locked, u64::from(block.locked));
+    cpu.count.instructions += u64::from(block.instructions);
+}
+
+#[cold]
+#[inline(never)]
+fn settle_part(cpu: &mut Cpu, ops: &[Op]) {
+    for op in ops {
+        let cost = u64::from(op.cost);
+        cpu.clock += cost;
+        cpu.ledger.add(if op.bits & Op::LOCKED != 0 { Kind::Locked } else { Kind::Compute }, cost);
+        cpu.count.instructions += 1 + u64::from(op.bits & Op::FUSED != 0);
+    }
+}
+
+#[inline(always)]
+fn run_fast(cpu: &mut Cpu, bus: &mut Bus, block: &Block, careful_next: &mut bool) -> Option<Pause> {
+    cpu.careful = false;
+    cpu.block_cost = block.cost;
+    let mut ops = block.ops.iter();
+    while let Some(op) = ops.next() {
+        if let Err(flow) = (op.run)(cpu, bus, op) {
+            let left = ops.as_slice().len();
+            if flow == Flow::Branch && left == 0 {
+                settle_block(cpu, block);
+                return None;
+            }
+            let done = block.ops.len() - left;
+            return leave(cpu, bus, &block.ops[..done], flow, careful_next);
+        }
+    }
+    cpu.eip = cpu.eip.wrapping_add(u32::from(block.bytes));
+    settle_block(cpu, block);
+    None
+}
+
+#[cold]
+#[inline(never)]
+fn run_careful(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    block: &Block,
+    single: bool,
+    careful_next: &mut bool,
+) -> Option<Pause> {
+    cpu.careful = true;
+    cpu.block_cost = block.cost;
+    let limit = cpu.seg[CS as usize].limit;
+    for (i, op) in block.ops.iter().enumerate() {
+        if i > 0 && (single || bus.attention || cpu.clock + u64::from(op.before) >= cpu.event_at) {
+            cpu.eip = cpu.this_eip(op);
+            settle_part(cpu, &block.ops[..i]);
+            return None;
+        }
+        let last = cpu.next_eip(op).wrapping_sub(1);
+        let result = if last > limit { cpu.raise(Exception::GP0) } else { (op.run)(cpu, bus, op) };
+        if let Err(flow) = result {
+            return leave(cpu, bus, &block.ops[..=i], flow, careful_next);
+        }
+    }
+    cpu.eip = cpu.eip.wrapping_add(u32::from(block.bytes));
+    if !block.ops.is_empty() && block.bytes > 0 && !cpu.seg[CS as usize].big() {
+        cpu.eip &= 0xffff;
+    }
+    settle_block(cpu, block);
+    None
+}
+
+/// Leaves a block at the last of `ops` for the reason it gave.
+#[cold]
+#[inline(never)]
+fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mut bool) -> Option<Pause> {
+    let (op, before) = ops.split_last()?;
+    match flow {
+        Flow::Branch => {
+            settle_part(cpu, ops);
+            None
+        }
+        Flow::Repeat => {
+            cpu.eip = cpu.this_eip(op);
+            settle_part(cpu, ops);
+            None
+        }
+        Flow::Careful => {
+            cpu.eip = cpu.this_eip(op);
+            settle_part(cpu, before);
+            *careful_next = true;
+            None
+        }
+        Flow::Fault => {
+            let trap = cpu.fault.is_some_and(|e| e.class == Class::Trap);
+            cpu.eip = if trap { cpu.next_eip(op) } else { cpu.this_eip(op) };
+            settle_part(cpu, if trap { ops } else { before });
+            deliver_fault(cpu, bus).err().map(Pause::Request)
+        }
+        Flow::Request => {
+            settle_part(cpu, ops);
+            let mut r = cpu.request.take().unwrap_or(Request::Debug);
+            if let Request::Stop(Stop::EmptyAddress { at, .. }) = &mut r {
+                *at = cpu.this_eip(op).wrapping_add(cpu.seg[CS as usize].base);
+            }
+            Some(Pause::Request(r))
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn deliver_fault(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
+    cpu.careful = true;
+    match cpu.fault.take() {
+        Some(e) => interrupt::deliver_exception(cpu, bus, e),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn take_interrupt(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
+    cpu.careful = true;
+    if cpu.nmi {
+        cpu.nmi = false;
+        return interrupt::deliver_interrupt(cpu, bus, 2);
+    }
+    match cpu.apic.acknowledge() {
+        Some(v) => interrupt::deliver_interrupt(cpu, bus, v),
+        None => Ok(()),
+    }
+}
+
+impl Cpu {
+    /// An interrupt is waiting and would be taken now.
+    #[inline(always)]
+    pub fn interrupt_waits(&self) -> bool {
+        self.nmi || (self.flags.interrupts() && self.apic.pending().is_some())
+    }
+}

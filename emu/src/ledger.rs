@@ -1,0 +1,167 @@
+//! The ledger: every charged cycle has an activity (what the guest was doing)
+//! and a kind (what the machine was doing). Both axes sum to the clock.
+//!
+//! Kinds are added as costs are charged. Activities are charged when they
+//! change: the cycles since the last change go to the activity that is left.
+//! The two sides are therefore computed from different sources, and
+//! [`Ledger::check`] compares both with the clock.
+
+use shootdown_abi::Activity;
+
+/// What the machine spent a cycle on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Instructions, at their static cost.
+    Compute,
+    /// Locked operations.
+    Locked,
+    /// Page walks, including updates of accessed and dirty bits.
+    Walk,
+    /// Hits in the second-level TLB.
+    SecondLevel,
+    /// `invlpg`.
+    Invlpg,
+    /// CR3 loads and CR4.PGE toggles.
+    Flush,
+    /// Local APIC accesses, the sending of IPIs included.
+    Apic,
+    /// Interrupt and exception entry and return.
+    Interrupt,
+    /// Port I/O, MSRs, CPUID and other system instructions.
+    System,
+    /// `hlt`, or waiting for start-up.
+    Halted,
+}
+
+impl Kind {
+    /// Every kind, in the order of the ledger.
+    pub const ALL: [Kind; 10] = [
+        Kind::Compute,
+        Kind::Locked,
+        Kind::Walk,
+        Kind::SecondLevel,
+        Kind::Invlpg,
+        Kind::Flush,
+        Kind::Apic,
+        Kind::Interrupt,
+        Kind::System,
+        Kind::Halted,
+    ];
+
+    /// The name used in results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Compute => "compute",
+            Kind::Locked => "locked",
+            Kind::Walk => "walk",
+            Kind::SecondLevel => "second-level",
+            Kind::Invlpg => "invlpg",
+            Kind::Flush => "flush",
+            Kind::Apic => "apic",
+            Kind::Interrupt => "interrupt",
+            Kind::System => "system",
+            Kind::Halted => "halted",
+        }
+    }
+}
+
+/// One processor's ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// Cycles by [`Activity`], up to `since`.
+    activity: [u64; Activity::ALL.len()],
+    /// Cycles by [`Kind`].
+    kind: [u64; Kind::ALL.len()],
+    current: Activity,
+    since: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger {
+            activity: [0; Activity::ALL.len()],
+            kind: [0; Kind::ALL.len()],
+            current: Activity::Kernel,
+            since: 0,
+        }
+    }
+}
+
+impl Ledger {
+    /// Adds `cycles` of one kind.
+    #[inline(always)]
+    pub fn add(&mut self, kind: Kind, cycles: u64) {
+        self.kind[kind as usize] += cycles;
+    }
+
+    /// From cycle `now` on, the processor does `activity`.
+    pub fn switch(&mut self, activity: Activity, now: u64) {
+        // A mark inside a block may be seen a few cycles before a charge that was already made.
+        self.activity[self.current as usize] += now.saturating_sub(self.since);
+        self.since = self.since.max(now);
+        self.current = activity;
+    }
+
+    /// The activity that cycles are charged to now.
+    pub fn current(&self) -> Activity {
+        self.current
+    }
+
+    /// Both axes as of `clock`.
+    pub fn totals(&self, clock: u64) -> LedgerTotals {
+        let mut t = LedgerTotals { activity: self.activity, kind: self.kind };
+        t.activity[self.current as usize] += clock.saturating_sub(self.since);
+        t
+    }
+
+    /// Do both axes sum to `clock`?
+    pub fn check(&self, clock: u64) -> bool {
+        let t = self.totals(clock);
+        t.activity.iter().sum::<u64>() == clock && t.kind.iter().sum::<u64>() == clock
+    }
+}
+
+/// Both axes of a ledger at one moment, or the difference of two moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerTotals {
+    /// Cycles by activity, indexed by [`Activity`].
+    pub activity: [u64; Activity::ALL.len()],
+    /// Cycles by kind, indexed by [`Kind`].
+    pub kind: [u64; Kind::ALL.len()],
+}
+
+impl LedgerTotals {
+    /// Cycles since `earlier`.
+    pub fn since(&self, earlier: &LedgerTotals) -> LedgerTotals {
+        let mut d = self.clone();
+        d.activity.iter_mut().zip(&earlier.activity).for_each(|(a, b)| *a -= b);
+        d.kind.iter_mut().zip(&earlier.kind).for_each(|(a, b)| *a -= b);
+        d
+    }
+
+    /// Adds another processor's cycles.
+    pub fn add(&mut self, other: &LedgerTotals) {
+        self.activity.iter_mut().zip(&other.activity).for_each(|(a, b)| *a += b);
+        self.kind.iter_mut().zip(&other.kind).for_each(|(a, b)| *a += b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activities_take_the_time_until_the_change() {
+        let mut l = Ledger::default();
+        l.add(Kind::Compute, 100);
+        l.switch(Activity::Kmap, 30);
+        l.switch(Activity::Idle, 70);
+        let t = l.totals(100);
+        assert_eq!(t.activity[Activity::Kernel as usize], 30);
+        assert_eq!(t.activity[Activity::Kmap as usize], 40);
+        assert_eq!(t.activity[Activity::Idle as usize], 30);
+        assert!(l.check(100));
+        assert!(!l.check(101));
+    }
+}

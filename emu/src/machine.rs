@@ -1,0 +1,526 @@
+//! The machine: processors, bus, block cache, and the order in which they move.
+//!
+//! One host thread. The processor with the lowest time runs next, for a slice of
+//! at most the lookahead, the least time in which one processor can affect
+//! another (one line transfer). A halted processor's time is that of its next
+//! event, so a lone runner gets the whole way to it. Ties go by processor number.
+//!
+//! ```text
+//!  loop { pick the lowest time -> events that are due -> slice -> notes for the others }
+//! ```
+//!
+//! Between slices the machine acts on what the slice noted: messages get their
+//! arrival time, PTE writes are checked against the other processors' TLBs, write
+//! rights are revoked, changed code is dropped from the block cache.
+
+use crate::addr::Frame;
+use crate::apic::{Ipi, LocalApic, Mode as Delivery, targets};
+use crate::bus::{Bus, ram::Ram};
+use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness};
+use crate::cpu::block::Blocks;
+use crate::cpu::run::{Pause, RunOptions, Runner};
+use crate::cpu::{Cpu, Request, State, exec::system};
+use crate::device::Devices;
+use crate::ledger::{Kind, LedgerTotals};
+use crate::loader::{BootState, LoadError, Module};
+use crate::mmu::{self, Mmu, MmuOptions};
+use crate::observe::{Observer, Wanted, What};
+use crate::stats::Counters;
+use crate::stop::Stop;
+use shootdown_abi::{Activity, Counter, Mark};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A slice is never longer than this, so that limits and the host's wish to stop are seen.
+const LONGEST_SLICE: u64 = 1 << 22;
+
+/// A message on its way to one processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Arrival {
+    cycle: u64,
+    /// Order of sending, for messages that arrive in the same cycle.
+    order: u64,
+    from: usize,
+    vector: u8,
+    delivery: u8,
+}
+
+/// One processor's figures at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuSnapshot {
+    /// Its clock in cycles.
+    pub clock: u64,
+    /// Its counters.
+    pub count: Counters,
+    /// Its ledger.
+    pub ledger: LedgerTotals,
+}
+
+/// All figures at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Per processor.
+    pub cpus: Vec<CpuSnapshot>,
+    /// Counters that the guest keeps.
+    pub guest: [u64; Counter::ALL.len()],
+}
+
+impl Snapshot {
+    /// Figures since `earlier`.
+    pub fn since(&self, earlier: &Snapshot) -> Snapshot {
+        let mut guest = self.guest;
+        guest.iter_mut().zip(&earlier.guest).for_each(|(a, b)| *a -= b);
+        Snapshot {
+            guest,
+            cpus: self
+                .cpus
+                .iter()
+                .zip(&earlier.cpus)
+                .map(|(a, b)| CpuSnapshot {
+                    clock: a.clock - b.clock,
+                    count: a.count.since(&b.count),
+                    ledger: a.ledger.since(&b.ledger),
+                })
+                .collect(),
+        }
+    }
+
+    /// Greatest clock, in cycles.
+    pub fn cycles(&self) -> u64 {
+        self.cpus.iter().map(|c| c.clock).max().unwrap_or(0)
+    }
+
+    /// Counters of all processors together.
+    pub fn totals(&self) -> Counters {
+        let mut t = Counters::default();
+        self.cpus.iter().for_each(|c| t.add(&c.count));
+        t
+    }
+
+    /// Ledgers of all processors together.
+    pub fn ledger(&self) -> LedgerTotals {
+        let mut t = LedgerTotals::default();
+        self.cpus.iter().for_each(|c| t.add(&c.ledger));
+        t
+    }
+
+    /// A counter of the guest.
+    pub fn guest(&self, counter: Counter) -> u64 {
+        self.guest[counter as usize]
+    }
+}
+
+/// A modelled machine.
+pub struct Machine {
+    config: MachineConfig,
+    cpus: Vec<Cpu>,
+    runners: Vec<Runner>,
+    inboxes: Vec<BinaryHeap<Reverse<Arrival>>>,
+    bus: Bus,
+    blocks: Blocks,
+    options: RunOptions,
+    lookahead: u64,
+    sent: u64,
+    random: u64,
+    interrupt: Option<Arc<AtomicBool>>,
+    patience: Option<u64>,
+    progress: (u64, u64),
+    roi: (Option<Snapshot>, Option<Snapshot>),
+}
+
+impl Machine {
+    /// A machine in the state after RESET; nothing is loaded.
+    pub fn new(config: MachineConfig) -> Result<Machine, ConfigError> {
+        config.validate()?;
+        let preset = &config.preset;
+        let costs = preset.costs();
+        let options = MmuOptions {
+            front: config.shortcuts == Shortcuts::On,
+            keep: config.adversary == Adversary::Keep,
+            ideal: false,
+        };
+        let fill = config.adversary == Adversary::Fill;
+        let cpus = (0..config.cpus)
+            .map(|i| {
+                let seed = mix(config.seed, i as u64);
+                let apic = LocalApic::new(i as u8, if i == 0 { crate::apic::Role::Bsp } else { crate::apic::Role::Ap }, preset);
+                let mut cpu = Cpu::new(i, apic, Mmu::new(preset, seed, options), costs.clone(), i == 0);
+                cpu.identify(preset);
+                cpu
+            })
+            .collect();
+        let mut bus =
+            Bus::new(Ram::new(config.memory), Devices::new(preset), config.strictness == Strictness::Strict);
+        crate::mptable::write(&mut bus.ram, config.cpus);
+        Ok(Machine {
+            runners: (0..config.cpus).map(|i| Runner::new(mix(!config.seed, i as u64))).collect(),
+            inboxes: (0..config.cpus).map(|_| BinaryHeap::new()).collect(),
+            cpus,
+            bus,
+            blocks: Blocks::default(),
+            options: RunOptions { skip_spins: config.shortcuts == Shortcuts::On && !fill, fill },
+            lookahead: u64::from(costs.line_transfer.min(costs.ipi_latency)).max(1),
+            sent: 0,
+            random: mix(config.seed, 1 << 32),
+            interrupt: None,
+            patience: None,
+            progress: (0, 0),
+            roi: (None, None),
+            config,
+        })
+    }
+
+    /// Loads a Multiboot-1 kernel with its modules; the first processor will begin at its entry.
+    pub fn load_multiboot(&mut self, kernel: &[u8], command_line: &str, modules: &[Module<'_>]) -> Result<(), LoadError> {
+        let state: BootState = crate::loader::load(&mut self.bus.ram, kernel, command_line, modules)?;
+        system::enter_multiboot(&mut self.cpus[0], state.entry, state.ebx);
+        Ok(())
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
+    /// The processors.
+    pub fn cpus(&self) -> &[Cpu] {
+        &self.cpus
+    }
+
+    /// Memory, devices and the oracle.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Memory, to be filled before the run.
+    pub fn bus_mut(&mut self) -> &mut Bus {
+        &mut self.bus
+    }
+
+    /// A processor's registers, to be set before the run.
+    pub fn cpu_mut(&mut self, id: usize) -> Option<&mut Cpu> {
+        self.cpus.get_mut(id)
+    }
+
+    /// When the flag becomes true the run stops with [`Stop::Interrupted`].
+    pub fn stop_when(&mut self, flag: Arc<AtomicBool>) {
+        self.interrupt = Some(flag);
+    }
+
+    /// Ends the run as a livelock when the guest has shown no progress (console output, a counted operation) for
+    /// this many cycles.
+    pub fn set_patience(&mut self, cycles: u64) {
+        self.patience = Some(cycles);
+    }
+
+    /// Output of the guest's serial port and debug port since the last call.
+    pub fn take_console(&mut self) -> Vec<u8> {
+        self.bus.devices.take_output()
+    }
+
+    /// Figures at the marks `RoiBegin` and `RoiEnd`.
+    pub fn region_of_interest(&self) -> (Option<&Snapshot>, Option<&Snapshot>) {
+        (self.roi.0.as_ref(), self.roi.1.as_ref())
+    }
+
+    /// All figures now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            guest: self.bus.guest,
+            cpus: self
+                .cpus
+                .iter()
+                .map(|c| CpuSnapshot { clock: c.clock, count: c.count, ledger: c.ledger.totals(c.clock) })
+                .collect(),
+        }
+    }
+
+    /// Do both axes of every processor's ledger sum to its clock?
+    pub fn ledgers_balance(&self) -> bool {
+        self.cpus.iter().all(|c| c.ledger.check(c.clock))
+    }
+
+    /// Runs until something ends the run.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Stop {
+        self.bus.events.wanted = observer.wanted();
+        let stop = loop {
+            if let Some(stop) = self.turn() {
+                break stop;
+            }
+            self.drain(observer);
+        };
+        let now = self.cpus.iter().filter(|c| c.state == State::Running).map(|c| c.clock).max().unwrap_or(0);
+        self.settle_halted(now);
+        self.drain(observer);
+        stop
+    }
+
+    fn drain(&mut self, observer: &mut dyn Observer) {
+        if !self.bus.events.events.is_empty() {
+            for e in &self.bus.events.events {
+                observer.event(e);
+            }
+            self.bus.events.events.clear();
+        }
+    }
+
+    /// When a processor can next do something: its clock, or the event that a halted one waits for.
+    fn time_of(&self, i: usize) -> u64 {
+        let c = &self.cpus[i];
+        match c.state {
+            State::Running => c.clock,
+            State::Halted | State::WaitForSipi => c.event_at.max(c.clock),
+            State::Shutdown => u64::MAX,
+        }
+    }
+
+    fn turn(&mut self) -> Option<Stop> {
+        let (mut first, mut second, mut i) = (u64::MAX, u64::MAX, 0);
+        for j in 0..self.cpus.len() {
+            let t = self.time_of(j);
+            if t < first {
+                second = first;
+                first = t;
+                i = j;
+            } else if t < second {
+                second = t;
+            }
+        }
+        if let Some(stop) = self.limits(first) {
+            return Some(stop);
+        }
+        if self.cpus[i].state != State::Running {
+            self.wake(i, first);
+            return None;
+        }
+        if self.cpus[i].clock >= self.cpus[i].event_at {
+            self.arrivals(i);
+        }
+        let end = (first + self.lookahead).max(second).min(first + LONGEST_SLICE);
+        self.bus.attention = false;
+        let pause =
+            self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, end, self.options);
+        let stop = match pause {
+            Pause::SliceEnd | Pause::Event | Pause::Attention => None,
+            Pause::Request(r) => self.request(i, r),
+        };
+        self.notes(i);
+        self.plan(i);
+        stop
+    }
+
+    fn limits(&mut self, now: u64) -> Option<Stop> {
+        if now == u64::MAX {
+            return Some(Stop::Deadlock);
+        }
+        if let Some(max) = self.config.max_cycles
+            && now >= max
+        {
+            return Some(Stop::CycleLimit(max));
+        }
+        if self.interrupt.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)) {
+            return Some(Stop::Interrupted);
+        }
+        if self.progress.0 != self.bus.progress {
+            self.progress = (self.bus.progress, now);
+        } else if let Some(p) = self.patience
+            && now.saturating_sub(self.progress.1) > p
+        {
+            return Some(Stop::Livelock { cycles: p });
+        }
+        None
+    }
+
+    /// Earliest cycle at which something arrives at processor `i`.
+    fn plan(&mut self, i: usize) {
+        let timer = self.cpus[i].apic.timer_due().unwrap_or(u64::MAX);
+        let message = self.inboxes[i].peek().map_or(u64::MAX, |a| a.0.cycle);
+        self.cpus[i].event_at = timer.min(message);
+    }
+
+    /// A processor that waits gets its event at cycle `now`.
+    fn wake(&mut self, i: usize, now: u64) {
+        let c = &mut self.cpus[i];
+        idle_until(c, now);
+        self.arrivals(i);
+        let c = &mut self.cpus[i];
+        if c.state == State::Halted && c.interrupt_waits() {
+            c.state = State::Running;
+            let cost = c.costs.halt_wake;
+            c.charge(Kind::Halted, cost);
+        }
+    }
+
+    /// Takes in all timer expiries and messages that are due.
+    fn arrivals(&mut self, i: usize) {
+        let now = self.cpus[i].clock;
+        while let Some(due) = self.cpus[i].apic.timer_due()
+            && due <= now
+        {
+            self.cpus[i].apic.timer_fire(due);
+        }
+        while let Some(Reverse(a)) = self.inboxes[i].peek().copied()
+            && a.cycle <= now
+        {
+            self.inboxes[i].pop();
+            self.arrive(i, a);
+        }
+        self.plan(i);
+    }
+
+    fn arrive(&mut self, i: usize, a: Arrival) {
+        let c = &mut self.cpus[i];
+        match Delivery::from_code(a.delivery) {
+            Some(Delivery::Fixed | Delivery::LowestPriority) => {
+                c.apic.accept(a.vector, crate::apic::Trigger::Edge);
+                c.count.ipis_received += 1;
+                let what = What::IpiArrived { vector: a.vector, from: a.from as u8 };
+                self.bus.events.push(Wanted::IPIS, i, a.cycle, what);
+            }
+            Some(Delivery::Nmi) => c.nmi = true,
+            Some(Delivery::Init) => system::init(c),
+            Some(Delivery::StartUp) if c.state == State::WaitForSipi => system::start_up(c, a.vector),
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, i: usize, r: Request) -> Option<Stop> {
+        match r {
+            Request::Halt => {
+                let c = &mut self.cpus[i];
+                if !c.interrupt_waits() {
+                    c.state = State::Halted;
+                }
+                None
+            }
+            Request::Stop(Stop::TripleFault { cpu }) => {
+                self.cpus[i].state = State::Shutdown;
+                Some(Stop::TripleFault { cpu })
+            }
+            Request::Stop(s) => Some(s),
+            Request::Mark(mark, _) => {
+                let now = self.cpus[i].clock;
+                self.settle_halted(now);
+                let s = self.snapshot();
+                match mark {
+                    Mark::RoiBegin => self.roi.0 = Some(s),
+                    _ => self.roi.1 = Some(s),
+                }
+                None
+            }
+            Request::Ipi | Request::Debug => None,
+        }
+    }
+
+    /// Halted processors have been idle up to now; nothing has happened to them.
+    fn settle_halted(&mut self, now: u64) {
+        for c in self.cpus.iter_mut().filter(|c| c.state != State::Running) {
+            let until = now.min(c.event_at);
+            idle_until(c, until);
+        }
+    }
+
+    /// Acts on what processor `i` noted during its slice.
+    fn notes(&mut self, i: usize) {
+        if !self.bus.code_writes.is_empty() {
+            for (frame, offset, len) in std::mem::take(&mut self.bus.code_writes) {
+                if self.blocks.invalidate(frame, offset, len) {
+                    self.bus.ram.unwatch_code(frame);
+                }
+            }
+        }
+        if !self.bus.revoked.is_empty() {
+            for slot in std::mem::take(&mut self.bus.revoked) {
+                for (_, c) in self.cpus.iter_mut().enumerate().filter(|(j, _)| *j != i) {
+                    c.mmu.revoke_write(slot);
+                }
+            }
+        }
+        if !self.bus.oracle.writes.is_empty() {
+            for w in std::mem::take(&mut self.bus.oracle.writes) {
+                let mut holders = w.holders & !(1 << i);
+                while holders != 0 {
+                    let j = holders.trailing_zeros() as usize;
+                    holders &= holders - 1;
+                    if let Some(c) = self.cpus.get_mut(j) {
+                        mmu::recheck(c, &mut self.bus, &w);
+                    }
+                }
+            }
+        }
+        if !self.bus.freed_tables.is_empty() {
+            for frame in std::mem::take(&mut self.bus.freed_tables) {
+                self.unwatch_table(frame);
+            }
+        }
+        if !self.bus.outbox.is_empty() {
+            for o in std::mem::take(&mut self.bus.outbox) {
+                self.send(o.from, o.sent, &o.ipi);
+            }
+        }
+    }
+
+    /// A watched table frame was freed: if no TLB holds anything from it, its watch ends.
+    fn unwatch_table(&mut self, frame: Frame) {
+        let held = self
+            .cpus
+            .iter()
+            .any(|c| c.cr3 >> 12 == frame.0 || c.mmu.holds_from(frame));
+        if !held {
+            self.bus.oracle.drop_shadow(frame);
+            self.bus.ram.unwatch_tables(frame);
+        }
+    }
+
+    fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
+        if ipi.is_deassert() {
+            return;
+        }
+        let mask = targets(ipi, from, self.cpus.iter().map(|c| &c.apic));
+        self.cpus[from].count.ipis += 1;
+        let what = What::IpiSent { vector: ipi.vector, targets: mask };
+        self.bus.events.push(Wanted::IPIS, from, sent, what);
+        for j in 0..self.cpus.len() {
+            if mask >> j & 1 == 0 {
+                continue;
+            }
+            let mut latency = u64::from(self.cpus[from].costs.ipi_latency);
+            if self.config.jitter > 0 {
+                self.random = mix(self.random, j as u64);
+                latency += self.random % (u64::from(self.config.jitter) + 1);
+            }
+            self.sent += 1;
+            self.inboxes[j].push(Reverse(Arrival {
+                cycle: sent + latency,
+                order: self.sent,
+                from,
+                vector: ipi.vector,
+                delivery: ipi.mode.code(),
+            }));
+            self.plan(j);
+        }
+    }
+}
+
+/// Moves a waiting processor's clock to `now`; the cycles are idle.
+fn idle_until(c: &mut Cpu, now: u64) {
+    let idle = now.saturating_sub(c.clock);
+    if idle > 0 {
+        // Whatever the guest was doing when it halted, it has been idle since.
+        let before = c.ledger.current();
+        c.ledger.switch(Activity::Idle, c.clock);
+        c.clock += idle;
+        c.ledger.add(Kind::Halted, idle);
+        c.ledger.switch(before, c.clock);
+    }
+}
+
+/// A step of a 64-bit mixing generator: all randomness of a machine comes from its seed.
+fn mix(seed: u64, n: u64) -> u64 {
+    let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,219 @@
+//! What removes translations: `invlpg`, CR3 loads, global flushes, faults; and
+//! what makes them stale: a changed PTE.
+//! (SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches".)
+
+use super::entry::{self, P, PS, RW, US};
+use super::tlb::{Entry, Tlb};
+use super::{LARGE_TAG, Mmu};
+use crate::bus::Bus;
+use crate::cpu::Cpu;
+use crate::oracle::{Oracle, PteWrite, Source};
+
+/// Invalidates the page of `lin` in all arrays, global or not, and all paging-structure-cache entries.
+/// A large page that contains `lin` goes as a whole.
+pub fn invlpg(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
+    drop_page(cpu, bus, lin, now);
+    drop_pdes(&mut cpu.mmu, &mut bus.oracle, now);
+}
+
+/// Invalidates everything but global entries: a CR3 load.
+pub fn flush_non_global(cpu: &mut Cpu, bus: &mut Bus, now: u64) {
+    drop_all(cpu, bus, now, |e| !e.has(Entry::GLOBAL));
+}
+
+/// Invalidates everything: CR4.PGE, PSE or PAE toggled, CR0.PG changed.
+pub fn flush_all(cpu: &mut Cpu, bus: &mut Bus, now: u64) {
+    drop_all(cpu, bus, now, |_| true);
+    cpu.mmu.clear_front();
+}
+
+/// What an array holds and whether the front array stands before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Array {
+    DataSmall,
+    DataLarge,
+    FetchSmall,
+    FetchLarge,
+    Second,
+}
+
+impl Array {
+    fn fronted(self) -> bool {
+        matches!(self, Array::DataSmall | Array::DataLarge)
+    }
+
+    /// Tags under which this array may hold `lin`.
+    fn tags(self, lin: u32, shift: u32) -> [Option<u32>; 2] {
+        match self {
+            Array::DataSmall | Array::FetchSmall => [Some(lin >> 12), None],
+            Array::DataLarge | Array::FetchLarge => [Some(lin >> shift), None],
+            Array::Second => [Some(lin >> 12), Some(lin >> shift | LARGE_TAG)],
+        }
+    }
+}
+
+/// Calls `f` for each array. What `f` pushes to its last argument (entries that ended or changed in an array
+/// behind the front) is forgotten by the front array afterwards.
+fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<(Entry, u32)>)) {
+    let mut changed = std::mem::take(&mut m.scratch);
+    f(Array::DataSmall, &mut m.data.small, &mut changed);
+    f(Array::DataLarge, &mut m.data.large, &mut changed);
+    f(Array::FetchSmall, &mut m.instruction.small, &mut changed);
+    f(Array::FetchLarge, &mut m.instruction.large, &mut changed);
+    if let Some(s) = &mut m.second {
+        f(Array::Second, &mut s.tlb, &mut changed);
+    }
+    for (e, stamp) in changed.drain(..) {
+        m.forget_entry(&e, stamp);
+    }
+    m.scratch = changed;
+    m.forget_fetch();
+}
+
+/// Invalidates what is cached for one address: the TLB part of `invlpg`, also done by a page fault there.
+pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
+    let m = &mut cpu.mmu;
+    let shift = m.large_shift();
+    let oracle = &mut bus.oracle;
+    each_array(m, |which, t, changed| {
+        for tag in which.tags(lin, shift).into_iter().flatten() {
+            if let Some(i) = t.find(tag) {
+                let stamp = t.stamp_index(i) as u32;
+                let e = t.drop_at(i);
+                oracle.ended(&e, now);
+                if which.fronted() {
+                    changed.push((e, stamp));
+                }
+            }
+        }
+    });
+    if !m.kept.is_empty() {
+        for fetch in [false, true] {
+            for (large, tag) in [(false, lin >> 12), (true, lin >> shift)] {
+                if let Some(e) = m.kept.remove(&(fetch, large, tag)) {
+                    oracle.ended(&e, now);
+                }
+            }
+        }
+    }
+}
+
+fn drop_pdes(m: &mut Mmu, oracle: &mut Oracle, now: u64) {
+    for c in m.pdes.drain(..) {
+        oracle.ended_change(c.stale, now);
+    }
+}
+
+fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> bool) {
+    let m = &mut cpu.mmu;
+    let oracle = &mut bus.oracle;
+    each_array(m, |which, t, changed| {
+        t.drop_where(&gone, |e, stamp| {
+            oracle.ended(e, now);
+            if which.fronted() {
+                changed.push((*e, stamp));
+            }
+        });
+    });
+    m.kept.retain(|_, e| {
+        let keep = !gone(e);
+        if !keep {
+            oracle.ended(e, now);
+        }
+        keep
+    });
+    drop_pdes(m, oracle, now);
+}
+
+/// Compares the entries that came from a written PTE (or from the page table that a written PDE names) with
+/// memory, and marks them stale or clears the mark. With `tlb.ideal` it drops them instead.
+pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
+    let mut buf = [0u8; 8];
+    if !bus.ram.peek(w.pa, &mut buf[..if w.pae { 8 } else { 4 }]) {
+        return;
+    }
+    let value = u64::from_le_bytes(buf);
+    let m = &mut cpu.mmu;
+    let (shift, ideal) = (m.large_shift(), m.options.ideal);
+    let oracle = &mut bus.oracle;
+    let concerns = |e: &Entry| match w.source {
+        Source::Leaf => e.origin == w.pa,
+        Source::Table => !e.has(Entry::LARGE) && w.linear.is_none_or(|l| e.tag >> (shift - 12) == l >> shift),
+    };
+    each_array(m, |which, t, changed| {
+        let mut consider = |t: &mut Tlb, i: usize| {
+            let e = *t.entry(i);
+            if !e.valid() || !concerns(&e) {
+                return;
+            }
+            let stamp = t.stamp_index(i) as u32;
+            let agrees = agrees(&e, value, w.source);
+            if ideal && !agrees {
+                t.drop_at(i);
+            } else {
+                judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
+            }
+            if which.fronted() {
+                changed.push((e, stamp));
+            }
+        };
+        match (w.source, w.linear) {
+            (Source::Leaf, Some(l)) => {
+                for tag in which.tags(l, shift).into_iter().flatten() {
+                    if let Some(i) = t.find(tag) {
+                        consider(t, i);
+                    }
+                }
+            }
+            _ => (0..t.entries().len()).for_each(|i| consider(t, i)),
+        }
+    });
+    for e in m.kept.values_mut().filter(|e| concerns(e)) {
+        let agrees = agrees(e, value, w.source);
+        judge(&mut e.stale, agrees, w, oracle);
+    }
+    if w.source == Source::Table {
+        if ideal {
+            m.pdes.retain(|c| c.origin != w.pa);
+        }
+        for c in m.pdes.iter_mut().filter(|c| c.origin == w.pa) {
+            let lost = (c.value & !value) & (RW | US | P) != 0;
+            let agrees = !lost && c.value >> 12 == value >> 12 && (c.value ^ value) & PS == 0;
+            judge(&mut c.stale, agrees, w, oracle);
+        }
+    }
+}
+
+/// Is what the entry says still what its PTE (or the PDE above it) says? More rights in memory than in the
+/// entry, and changes of A and D, count as agreement.
+fn agrees(e: &Entry, value: u64, source: Source) -> bool {
+    if value & P == 0 || (e.has(Entry::WRITE) && value & RW == 0) || (e.has(Entry::USER) && value & US == 0) {
+        return false;
+    }
+    let pae = e.has(Entry::PAE);
+    match source {
+        Source::Table => {
+            let table = if pae { entry::frame_of_pae(value) } else { entry::frame_of_32(value) };
+            value & PS == 0 && u64::from(table) == e.origin >> 12
+        }
+        Source::Leaf => {
+            let frame = match (e.has(Entry::LARGE), pae) {
+                (false, false) => entry::frame_of_32(value),
+                (false, true) => entry::frame_of_pae(value),
+                (true, _) if value & PS == 0 => return false,
+                (true, false) => entry::large_frame_of_32(value),
+                (true, true) => entry::large_frame_of_pae(value),
+            };
+            frame == e.frame
+        }
+    }
+}
+
+fn judge(stale: &mut u32, agrees: bool, w: &PteWrite, oracle: &mut Oracle) {
+    if agrees && *stale != 0 {
+        oracle.restored(*stale);
+        *stale = 0;
+    } else if !agrees && *stale == 0 {
+        *stale = oracle.survivor(w);
+    }
+}

@@ -1,0 +1,620 @@
+//! Linear to physical: the TLB arrays, the walk behind them, and the fast array
+//! in front of them.
+//!
+//! ```text
+//!  access -> front array -> first-level TLB -> second level -> walk
+//!            (shortcut,      instruction/data,   (preset)      (walk.rs)
+//!             invisible)     small/large
+//! ```
+//!
+//! The front array is the only part that is not a model: a direct-mapped copy of
+//! entries that the first-level data TLB holds, with the rights of the current
+//! privilege already checked. Its invariants: (F1) every entry is backed by a
+//! valid first-level entry; (F2) that entry is not stale, so a stale use always
+//! reaches the oracle; (F3) it is writable only if a write needs no look: dirty
+//! known to be set, frame not watched. A hit stamps the backing entry as a slow
+//! hit would, so replacement is the same with the front array off.
+//!
+//! (SDM vol. 3A, "Caching Translation Information".)
+
+pub mod entry;
+mod invalidate;
+pub mod tlb;
+mod walk;
+
+pub use invalidate::{flush_all, flush_non_global, invlpg, recheck};
+pub use walk::{CachedPde, peek};
+
+use crate::addr::Frame;
+use crate::bus::Bus;
+use crate::cost::Preset;
+use crate::cpu::{Cpu, cr0, cr4, exception::Exception, exception::vector, op::Flow};
+use crate::ledger::Kind;
+use crate::observe::{Wanted, What};
+use std::collections::BTreeMap;
+use tlb::{Entry, MAX_ENTRIES, Replacement, Stamps, Tlb};
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Data read.
+    Read,
+    /// Data write.
+    Write,
+    /// Instruction fetch.
+    Fetch,
+}
+
+/// With whose rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Ring 3.
+    User,
+    /// Rings 0 to 2, and implicit accesses to descriptor tables.
+    Supervisor,
+}
+
+/// Where an access goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Physical {
+    /// Physical address.
+    pub pa: u64,
+    /// Offset in the RAM arena; `None`: no RAM there.
+    pub at: Option<usize>,
+}
+
+impl Physical {
+    /// The same page, `n` bytes further.
+    pub fn plus(self, n: u32) -> Physical {
+        Physical { pa: self.pa + u64::from(n), at: self.at.map(|a| a + n as usize) }
+    }
+}
+
+/// Extra capacity beyond the modelled arrays, and who fills them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// Linear addresses are physical.
+    Off,
+    /// 4-byte entries, two levels.
+    TwoLevel,
+    /// 8-byte entries, PDPTE registers.
+    Pae,
+}
+
+/// Page number that no address has: an empty slot of the front array.
+const NO_PAGE: u32 = u32::MAX;
+/// Slots per privilege in the front array.
+const FRONT: usize = 256;
+/// Stamp slot for front entries without a TLB entry behind them (paging off).
+const NO_STAMP: u32 = MAX_ENTRIES as u32 - 1;
+
+#[derive(Clone, Copy, Debug)]
+struct Front {
+    /// Linear page that may be read through this slot.
+    read: u32,
+    /// Linear page that may be written through this slot.
+    write: u32,
+    /// Frame's slot in the RAM arena.
+    slot: u32,
+    /// Stamp of the first-level entry behind it.
+    stamp: u32,
+}
+
+const EMPTY: Front = Front { read: NO_PAGE, write: NO_PAGE, slot: 0, stamp: NO_STAMP };
+
+/// Host shortcuts and adversaries, as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmuOptions {
+    /// Use the front array.
+    pub front: bool,
+    /// Evicted entries stay usable until invalidated (`tlb.adversary=keep`).
+    pub keep: bool,
+    /// TLBs are coherent for free at the PTE write (`tlb.ideal`): the bound.
+    pub ideal: bool,
+}
+
+/// One processor's translation model.
+pub struct Mmu {
+    front: Box<[Front; 2 * FRONT]>,
+    /// 0 for the supervisor half, FRONT for the user half.
+    half: usize,
+    /// Counts accesses; the time of the stamps.
+    tick: u64,
+    stamps: Box<Stamps>,
+    pub(crate) data: Level,
+    pub(crate) instruction: Level,
+    pub(crate) second: Option<Second>,
+    pub(crate) pdes: Vec<CachedPde>,
+    pde_slots: usize,
+    pub(crate) pdptes: [u64; 4],
+    /// Page of the last instruction fetch and its frame; a fetch from the same page is the most recent hit already.
+    fetch_page: u32,
+    fetch_frame: u32,
+    pub(crate) paging: Paging,
+    write_protect: bool,
+    global_pages: bool,
+    large_pages: bool,
+    options: MmuOptions,
+    /// Victims that `keep` holds on to, by (instruction?, large?, tag).
+    kept: BTreeMap<(bool, bool, u32), Entry>,
+    policy: Replacement,
+    scratch: Vec<(Entry, u32)>,
+}
+
+/// First-level arrays of one kind.
+pub(crate) struct Level {
+    pub small: Tlb,
+    pub large: Tlb,
+}
+
+/// The second level: small pages and, where the preset says so, large ones, tagged apart.
+pub(crate) struct Second {
+    pub tlb: Tlb,
+    pub holds_large: bool,
+}
+
+/// Set in the tag of a large page in a shared second level (small tags have 20 bits).
+pub(crate) const LARGE_TAG: u32 = 1 << 31;
+
+impl Mmu {
+    /// Empty TLBs with the preset's geometry. `seed` is for random replacement.
+    pub fn new(preset: &Preset, seed: u64, options: MmuOptions) -> Mmu {
+        let g = &preset.tlb;
+        let policy = preset.replacement();
+        let mut at = 0;
+        let mut array = |a: crate::cost::Geometry| {
+            let t = Tlb::new(a.entries as usize, a.ways as usize, policy, seed ^ at as u64, at);
+            at += t.entries().len();
+            t
+        };
+        let data = Level { small: array(g.data.small), large: array(g.data.large) };
+        let instruction = Level { small: array(g.instruction.small), large: array(g.instruction.large) };
+        let second = g.second.map(|s| Second { tlb: array(s.geometry()), holds_large: s.large });
+        Mmu {
+            front: Box::new([EMPTY; 2 * FRONT]),
+            half: 0,
+            tick: 0,
+            stamps: Box::new([0; MAX_ENTRIES]),
+            data,
+            instruction,
+            second,
+            pdes: Vec::new(),
+            pde_slots: g.pde_cache as usize,
+            pdptes: [0; 4],
+            fetch_page: NO_PAGE,
+            fetch_frame: 0,
+            paging: Paging::Off,
+            write_protect: false,
+            global_pages: false,
+            large_pages: false,
+            options,
+            kept: BTreeMap::new(),
+            policy,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Arena offset for reading `bytes` at `lin`, if the front array covers it. The offset is good to the end of the page.
+    #[inline(always)]
+    pub fn hit_read(&mut self, lin: u32, bytes: u32) -> Option<usize> {
+        let f = &self.front[(self.half | (lin >> 12) as usize & (FRONT - 1)) & (2 * FRONT - 1)];
+        // The page of the last byte: an access that crosses cannot match, since neighbours have other slots.
+        if f.read != lin.wrapping_add(bytes - 1) >> 12 {
+            return None;
+        }
+        self.tick += 1;
+        self.stamps[f.stamp as usize & (MAX_ENTRIES - 1)] = self.tick;
+        Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
+    }
+
+    /// The same for writing.
+    #[inline(always)]
+    pub fn hit_write(&mut self, lin: u32, bytes: u32) -> Option<usize> {
+        let f = &self.front[(self.half | (lin >> 12) as usize & (FRONT - 1)) & (2 * FRONT - 1)];
+        if f.write != lin.wrapping_add(bytes - 1) >> 12 {
+            return None;
+        }
+        self.tick += 1;
+        self.stamps[f.stamp as usize & (MAX_ENTRIES - 1)] = self.tick;
+        Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
+    }
+
+    /// Physical address of the fetch at `lin`, if it is in the page of the fetch before.
+    #[inline(always)]
+    pub fn hit_fetch(&self, lin: u32) -> Option<u64> {
+        if lin >> 12 == self.fetch_page {
+            Some((u64::from(self.fetch_frame) << 12) | u64::from(lin & 0xfff))
+        } else {
+            None
+        }
+    }
+
+    /// The next fetch looks in the TLB again.
+    pub fn forget_fetch(&mut self) {
+        self.fetch_page = NO_PAGE;
+    }
+
+    /// Selects the half of the front array for this privilege level.
+    pub fn set_privilege(&mut self, cpl: u8) {
+        self.half = if cpl == 3 { FRONT } else { 0 };
+    }
+
+    /// Takes over the paging mode after a change of CR0, CR3 or CR4; empties the front array.
+    pub fn refresh_mode(&mut self, cr0: u32, _cr3: u32, cr4: u32) {
+        self.paging = match (cr0 & cr0::PG != 0, cr4 & cr4::PAE != 0) {
+            (false, _) => Paging::Off,
+            (true, false) => Paging::TwoLevel,
+            (true, true) => Paging::Pae,
+        };
+        self.write_protect = cr0 & cr0::WP != 0;
+        self.global_pages = cr4 & cr4::PGE != 0;
+        self.large_pages = cr4 & (cr4::PSE | cr4::PAE) != 0;
+        self.clear_front();
+        self.forget_fetch();
+    }
+
+    /// Loads the four PDPTE registers (already checked for reserved bits).
+    pub fn load_pdptes(&mut self, pdptes: [u64; 4]) {
+        self.pdptes = pdptes;
+    }
+
+    /// Empties the front array, without touching the TLBs.
+    pub fn clear_front(&mut self) {
+        self.front.fill(EMPTY);
+    }
+
+    /// No write to this frame may pass unseen any more.
+    pub fn revoke_write(&mut self, slot: usize) {
+        for f in self.front.iter_mut() {
+            if f.slot as usize == slot >> 12 {
+                f.write = NO_PAGE;
+            }
+        }
+    }
+
+    /// Linear address >> this = tag of a large page.
+    pub(crate) fn large_shift(&self) -> u32 {
+        if self.paging == Paging::Pae { 21 } else { 22 }
+    }
+
+    fn forget_page(&mut self, page: u32) {
+        for half in [0, FRONT] {
+            let f = &mut self.front[half | (page as usize & (FRONT - 1))];
+            if f.read == page || f.write == page {
+                *f = EMPTY;
+            }
+        }
+    }
+
+    /// Drops the front slots behind a first-level entry that ends or changes.
+    pub(crate) fn forget_entry(&mut self, e: &Entry, stamp: u32) {
+        if e.has(Entry::LARGE) {
+            for f in self.front.iter_mut() {
+                if f.stamp == stamp {
+                    *f = EMPTY;
+                }
+            }
+        } else {
+            self.forget_page(e.tag);
+        }
+    }
+
+    fn level(&mut self, access: Access) -> &mut Level {
+        if access == Access::Fetch { &mut self.instruction } else { &mut self.data }
+    }
+
+    /// Does any entry come from a PTE in this frame?
+    pub(crate) fn holds_from(&self, frame: Frame) -> bool {
+        let from = |origin: u64| origin >> 12 == u64::from(frame.0);
+        self.resident().any(|(_, e)| from(e.origin))
+            || self.kept.values().any(|e| from(e.origin))
+            || self.pdes.iter().any(|c| from(c.origin) || c.value >> 12 & 0xff_ffff == u64::from(frame.0))
+    }
+
+    /// Valid entries, of all arrays, for display and checks: (array name, entry).
+    pub fn resident(&self) -> impl Iterator<Item = (&'static str, &Entry)> {
+        let second = self.second.iter().flat_map(|s| [("second", &s.tlb)]);
+        [
+            ("data", &self.data.small),
+            ("data-large", &self.data.large),
+            ("instruction", &self.instruction.small),
+            ("instruction-large", &self.instruction.large),
+        ]
+        .into_iter()
+        .chain(second)
+        .flat_map(|(name, t)| t.entries().iter().filter(|e| e.valid()).map(move |e| (name, e)))
+    }
+}
+
+/// What `fill` and its callers need to say about the place of an entry.
+#[derive(Clone, Copy)]
+struct Place {
+    stamp: u32,
+}
+
+/// Translates one access that lies within one page, charging what it takes and
+/// keeping the TLBs; raises #PF. `before` is the static cost of the block up to the operation.
+pub fn translate(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    lin: u32,
+    access: Access,
+    privilege: Privilege,
+    before: u16,
+) -> Result<Physical, Flow> {
+    if cpu.mmu.paging == Paging::Off {
+        return Ok(unpaged(cpu, bus, lin, access));
+    }
+    cpu.mmu.tick += 1;
+    let shift = cpu.mmu.large_shift();
+    let now = cpu.clock + u64::from(before);
+    let level = cpu.mmu.level(access);
+    let found = match level.small.find(lin >> 12) {
+        Some(i) => Some((i, false)),
+        None => level.large.find(lin >> shift).map(|i| (i, true)),
+    };
+    let (entry, place) = match found {
+        Some((i, large)) => hit(cpu, bus, lin, access, privilege, now, i, large)?,
+        None => miss(cpu, bus, lin, access, privilege, now)?,
+    };
+    let frame = if entry.has(Entry::LARGE) {
+        entry.frame + ((lin >> 12) & ((1 << (shift - 12)) - 1))
+    } else {
+        entry.frame
+    };
+    let pa = (u64::from(frame) << 12) | u64::from(lin & 0xfff);
+    let at = bus.ram.offset(Frame(frame));
+    if access == Access::Fetch {
+        // A stale translation is looked up again at each fetch, so that each use is seen.
+        cpu.mmu.fetch_page = if entry.stale == 0 { lin >> 12 } else { NO_PAGE };
+        cpu.mmu.fetch_frame = frame;
+    } else if let Some(at) = at
+        && entry.stale == 0
+        && cpu.mmu.options.front
+    {
+        install(cpu, bus, lin >> 12, frame, at, &entry, place, privilege);
+    }
+    Ok(Physical { pa, at: at.map(|a| a + (lin & 0xfff) as usize) })
+}
+
+fn unpaged(cpu: &mut Cpu, bus: &mut Bus, lin: u32, access: Access) -> Physical {
+    let frame = lin >> 12;
+    let at = bus.ram.offset(Frame(frame));
+    if access == Access::Fetch {
+        cpu.mmu.fetch_page = frame;
+        cpu.mmu.fetch_frame = frame;
+    } else if let Some(at) = at
+        && cpu.mmu.options.front
+    {
+        let write = if bus.ram.watched(Frame(frame)) { NO_PAGE } else { frame };
+        let half = cpu.mmu.half;
+        cpu.mmu.front[half | (frame as usize & (FRONT - 1))] =
+            Front { read: frame, write, slot: (at >> 12) as u32, stamp: NO_STAMP };
+    }
+    Physical { pa: u64::from(lin), at: at.map(|a| a + (lin & 0xfff) as usize) }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn install(
+    cpu: &mut Cpu,
+    bus: &Bus,
+    page: u32,
+    frame: u32,
+    at: usize,
+    e: &Entry,
+    place: Place,
+    privilege: Privilege,
+) {
+    let m = &mut cpu.mmu;
+    let user = privilege == Privilege::User;
+    let writable = e.has(Entry::WRITE) || (!user && !m.write_protect);
+    let write =
+        if writable && e.has(Entry::DIRTY) && !bus.ram.watched(Frame(frame)) { page } else { NO_PAGE };
+    let half = if user { FRONT } else { 0 };
+    if m.policy == Replacement::TreePlru {
+        // A second touch changes nothing only for the way used last: keep one front entry per set.
+        let sets = (m.data.small.entries().len() / m.data.small.ways().max(1)).max(1) as u32;
+        let large = e.has(Entry::LARGE);
+        for f in m.front.iter_mut() {
+            let same = if large { f.stamp == place.stamp } else { f.read != NO_PAGE && f.read % sets == page % sets };
+            if same {
+                *f = EMPTY;
+            }
+        }
+    }
+    m.front[half | (page as usize & (FRONT - 1))] =
+        Front { read: page, write, slot: (at >> 12) as u32, stamp: place.stamp };
+}
+
+/// Does the entry allow the access?
+fn allowed(cpu: &Cpu, e: &Entry, access: Access, privilege: Privilege) -> bool {
+    let user = privilege == Privilege::User;
+    (!user || e.has(Entry::USER))
+        && (access != Access::Write || e.has(Entry::WRITE) || (!user && !cpu.mmu.write_protect))
+}
+
+fn fault<T>(cpu: &mut Cpu, lin: u32, access: Access, privilege: Privilege, code: u32) -> Result<T, Flow> {
+    let mut code = code;
+    if access == Access::Write {
+        code |= 2;
+    }
+    if privilege == Privilege::User {
+        code |= 4;
+    }
+    cpu.cr2 = lin;
+    cpu.raise(Exception::with_code(vector::PF, code))
+}
+
+#[allow(clippy::too_many_arguments)]
+fn hit(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    lin: u32,
+    access: Access,
+    privilege: Privilege,
+    now: u64,
+    index: usize,
+    large: bool,
+) -> Result<(Entry, Place), Flow> {
+    let level = cpu.mmu.level(access);
+    let tlb = if large { &mut level.large } else { &mut level.small };
+    let e = *tlb.entry(index);
+    let stamp = tlb.stamp_index(index) as u32;
+    if e.stale != 0 {
+        bus.oracle.used(cpu.id, &mut cpu.count, &mut bus.events, &e, lin, access, now);
+    }
+    if !allowed(cpu, &e, access, privilege) {
+        // The fault is delivered even if the PTE would now allow the access, and drops what is cached.
+        invalidate::drop_page(cpu, bus, lin, now);
+        return fault(cpu, lin, access, privilege, 1);
+    }
+    if access == Access::Write && !e.has(Entry::DIRTY) {
+        // The current PTE decides, not the cached one (strategies: a stale clean entry cannot dirty a page).
+        invalidate::drop_page(cpu, bus, lin, now);
+        return walk_and_fill(cpu, bus, lin, access, privilege, now);
+    }
+    let tick = cpu.mmu.tick;
+    let Mmu { data, instruction, stamps, .. } = &mut cpu.mmu;
+    let level = if access == Access::Fetch { instruction } else { data };
+    let tlb = if large { &mut level.large } else { &mut level.small };
+    tlb.touch(index, tick, stamps);
+    Ok((e, Place { stamp }))
+}
+
+fn miss(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    lin: u32,
+    access: Access,
+    privilege: Privilege,
+    now: u64,
+) -> Result<(Entry, Place), Flow> {
+    if access == Access::Fetch {
+        cpu.count.itlb_misses += 1;
+        bus.events.push(Wanted::TLB, cpu.id, now, What::FetchMiss(lin));
+    } else {
+        cpu.count.dtlb_misses += 1;
+        bus.events.push(Wanted::TLB, cpu.id, now, What::DataMiss(lin));
+    }
+    if let Some((e, kept)) = second_level(cpu, lin, access) {
+        if e.stale != 0 {
+            bus.oracle.used(cpu.id, &mut cpu.count, &mut bus.events, &e, lin, access, now);
+        }
+        let usable = allowed(cpu, &e, access, privilege) && (access != Access::Write || e.has(Entry::DIRTY));
+        if usable {
+            if !kept {
+                cpu.count.second_level_hits += 1;
+                let cost = cpu.costs.second_level_hit;
+                cpu.charge(Kind::SecondLevel, cost);
+            }
+            let place = fill_first(cpu, bus, e, access, now);
+            cpu.settle()?;
+            return Ok((e, place));
+        }
+        invalidate::drop_page(cpu, bus, lin, now);
+        if !allowed(cpu, &e, access, privilege) {
+            return fault(cpu, lin, access, privilege, 1);
+        }
+    }
+    walk_and_fill(cpu, bus, lin, access, privilege, now)
+}
+
+/// The entry from the second level, or from the victims that `keep` holds (then true).
+fn second_level(cpu: &mut Cpu, lin: u32, access: Access) -> Option<(Entry, bool)> {
+    let shift = cpu.mmu.large_shift();
+    let tick = cpu.mmu.tick;
+    let Mmu { second, stamps, kept, options, .. } = &mut cpu.mmu;
+    if let Some(s) = second {
+        for tag in [lin >> 12, lin >> shift | LARGE_TAG] {
+            if let Some(i) = s.tlb.find(tag) {
+                s.tlb.touch(i, tick, stamps);
+                let mut e = *s.tlb.entry(i);
+                e.tag &= !LARGE_TAG;
+                return Some((e, false));
+            }
+        }
+    }
+    if options.keep {
+        let fetch = access == Access::Fetch;
+        for key in [(fetch, false, lin >> 12), (fetch, true, lin >> shift)] {
+            if let Some(e) = kept.remove(&key) {
+                return Some((e, true));
+            }
+        }
+    }
+    None
+}
+
+fn walk_and_fill(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    lin: u32,
+    access: Access,
+    privilege: Privilege,
+    now: u64,
+) -> Result<(Entry, Place), Flow> {
+    cpu.count.walks += 1;
+    let cost = cpu.costs.walk;
+    cpu.charge(Kind::Walk, cost);
+    let e = match walk::walk(cpu, bus, lin, access, privilege, now) {
+        Ok(e) => e,
+        Err(code) => return fault(cpu, lin, access, privilege, code),
+    };
+    let place = fill(cpu, bus, e, access, now);
+    cpu.settle()?;
+    Ok((e, place))
+}
+
+/// Puts a walked entry into the first level and, where there is one, the second.
+fn fill(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Place {
+    let tick = cpu.mmu.tick;
+    let Mmu { second, stamps, .. } = &mut cpu.mmu;
+    if let Some(s) = second
+        && (s.holds_large || !e.has(Entry::LARGE))
+    {
+        let tag = if e.has(Entry::LARGE) { e.tag | LARGE_TAG } else { e.tag };
+        if let (_, Some(old)) = s.tlb.fill(Entry { tag, ..e }, tick, stamps) {
+            bus.oracle.ended(&old, now);
+        }
+    }
+    fill_first(cpu, bus, e, access, now)
+}
+
+fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Place {
+    let tick = cpu.mmu.tick;
+    let Mmu { data, instruction, stamps, .. } = &mut cpu.mmu;
+    let level = if access == Access::Fetch { instruction } else { data };
+    let large = e.has(Entry::LARGE);
+    let tlb = if large { &mut level.large } else { &mut level.small };
+    let (index, old) = tlb.fill(e, tick, stamps);
+    let stamp = tlb.stamp_index(index) as u32;
+    if let Some(old) = old {
+        cpu.mmu.forget_entry(&old, stamp);
+        if cpu.mmu.options.keep {
+            let key = (access == Access::Fetch, old.has(Entry::LARGE), old.tag);
+            if let Some(before) = cpu.mmu.kept.insert(key, old) {
+                bus.oracle.ended(&before, now);
+            }
+        } else {
+            bus.oracle.ended(&old, now);
+        }
+    }
+    if access == Access::Fetch {
+        cpu.mmu.forget_fetch();
+    }
+    Place { stamp }
+}
+
+/// A speculative fill (`tlb.adversary=fill`): as a walk by the hardware's own initiative. Costs nothing,
+/// sets no counter, never faults; sets A like any fill.
+pub fn speculate(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
+    if cpu.mmu.paging == Paging::Off
+        || cpu.mmu.data.small.find(lin >> 12).is_some()
+        || cpu.mmu.data.large.find(lin >> cpu.mmu.large_shift()).is_some()
+    {
+        return;
+    }
+    if let Ok(e) = walk::walk(cpu, bus, lin, Access::Read, Privilege::Supervisor, now) {
+        fill(cpu, bus, e, Access::Read, now);
+    }
+}

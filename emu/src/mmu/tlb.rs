@@ -1,0 +1,276 @@
+//! One TLB array: sets, ways, replacement. A model, not a cache for speed: an
+//! entry keeps answering until it is invalidated or evicted, whatever has become
+//! of its PTE.
+//!
+//! Sizes and policy come from the preset. Entries that were filled from a PTE
+//! keep its physical address, so that the oracle can tell which entries a PTE
+//! write makes stale. (SDM vol. 3A, "Translation Lookaside Buffers (TLBs)".)
+//!
+//! The stamps that LRU and FIFO compare live outside, in one array of the
+//! processor ([`Stamps`]), so that the fast path records a use with one store and
+//! without knowing to which array the entry belongs.
+
+/// How a set chooses its victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// True least recently used.
+    Lru,
+    /// A binary tree of bits per set, as in caches.
+    TreePlru,
+    /// The oldest fill leaves.
+    Fifo,
+    /// A seeded pseudo-random way.
+    Random,
+}
+
+/// Number of entries that all arrays of one processor may have together.
+pub const MAX_ENTRIES: usize = 4096;
+
+/// Time of the last touch (LRU) or of the fill (FIFO) of every entry of a processor.
+pub type Stamps = [u64; MAX_ENTRIES];
+
+/// A cached translation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Linear address >> 12 for a small page, >> 22 or >> 21 for a large one.
+    pub tag: u32,
+    /// Frame number of the page (of its first 4 KiB, for a large page).
+    pub frame: u32,
+    /// See the constants of [`Entry`].
+    pub bits: u8,
+    /// Physical address of the PTE (PDE of a large page) that it was filled from.
+    pub origin: u64,
+    /// The change that made it stale, as the oracle's number; 0 = it still agrees with its PTE.
+    pub stale: u32,
+}
+
+impl Entry {
+    /// The entry holds a translation.
+    pub const VALID: u8 = 1;
+    /// Writable (both levels).
+    pub const WRITE: u8 = 2;
+    /// User may access (both levels).
+    pub const USER: u8 = 4;
+    /// Global: survives a CR3 load.
+    pub const GLOBAL: u8 = 8;
+    /// Dirty bit is known to be set.
+    pub const DIRTY: u8 = 16;
+    /// A 4 MiB or 2 MiB page.
+    pub const LARGE: u8 = 32;
+    /// Filled from an 8-byte entry.
+    pub const PAE: u8 = 64;
+
+    /// Does the entry hold a translation?
+    pub fn valid(&self) -> bool {
+        self.bits & Entry::VALID != 0
+    }
+
+    /// Are all these bits set?
+    #[inline(always)]
+    pub fn has(&self, bits: u8) -> bool {
+        self.bits & bits == bits
+    }
+}
+
+/// A set-associative array of entries.
+#[derive(Clone, Debug)]
+pub struct Tlb {
+    entries: Vec<Entry>,
+    /// Where this array's stamps begin.
+    first_stamp: usize,
+    /// Tree-PLRU bits, one word per set.
+    trees: Vec<u32>,
+    set_mask: u32,
+    ways: usize,
+    policy: Replacement,
+    random: u64,
+}
+
+impl Tlb {
+    /// An empty array. `entries` is a multiple of `ways` and their quotient a power of two (the preset's validation);
+    /// its stamps begin at `first_stamp`.
+    pub fn new(entries: usize, ways: usize, policy: Replacement, seed: u64, first_stamp: usize) -> Tlb {
+        let sets = (entries / ways.max(1)).max(1);
+        Tlb {
+            entries: vec![Entry::default(); sets * ways],
+            first_stamp,
+            trees: vec![0; sets],
+            set_mask: sets as u32 - 1,
+            ways,
+            policy,
+            random: seed | 1,
+        }
+    }
+
+    /// Ways per set.
+    pub fn ways(&self) -> usize {
+        self.ways
+    }
+
+    /// All entries, set by set, valid or not.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn set(&self, tag: u32) -> usize {
+        (tag & self.set_mask) as usize * self.ways
+    }
+
+    /// Index of the valid entry with this tag. Touches nothing.
+    #[inline]
+    pub fn find(&self, tag: u32) -> Option<usize> {
+        let base = self.set(tag);
+        (base..base + self.ways).find(|&i| self.entries[i].valid() && self.entries[i].tag == tag)
+    }
+
+    /// The entry at an index from [`Tlb::find`].
+    #[inline]
+    pub fn entry(&self, index: usize) -> &Entry {
+        &self.entries[index]
+    }
+
+    /// The same, to change its dirty or stale state.
+    pub fn entry_mut(&mut self, index: usize) -> &mut Entry {
+        &mut self.entries[index]
+    }
+
+    /// Where the stamp of the entry at `index` is.
+    pub fn stamp_index(&self, index: usize) -> usize {
+        (self.first_stamp + index) % MAX_ENTRIES
+    }
+
+    /// Records a use of the entry for replacement. `now` grows with every access.
+    #[inline(always)]
+    pub fn touch(&mut self, index: usize, now: u64, stamps: &mut Stamps) {
+        match self.policy {
+            Replacement::Lru => stamps[self.stamp_index(index)] = now,
+            Replacement::TreePlru => self.touch_tree(index),
+            Replacement::Fifo | Replacement::Random => {}
+        }
+    }
+
+    fn touch_tree(&mut self, index: usize) {
+        let (set, way) = (index / self.ways, index % self.ways);
+        let (mut node, mut low, mut span) = (1usize, 0, self.ways.next_power_of_two());
+        while span > 1 {
+            span /= 2;
+            let right = way >= low + span;
+            // The bit points away from the way just used.
+            if right {
+                self.trees[set] &= !(1 << node);
+                low += span;
+            } else {
+                self.trees[set] |= 1 << node;
+            }
+            node = node * 2 + usize::from(right);
+        }
+    }
+
+    /// Puts an entry in, into an invalid way of its set if there is one, and returns its index
+    /// with the entry that had to leave.
+    pub fn fill(&mut self, entry: Entry, now: u64, stamps: &mut Stamps) -> (usize, Option<Entry>) {
+        let base = self.set(entry.tag);
+        let index = match (base..base + self.ways).find(|&i| !self.entries[i].valid()) {
+            Some(i) => i,
+            None => base + self.victim(base, stamps),
+        };
+        let old = std::mem::replace(&mut self.entries[index], entry);
+        stamps[self.stamp_index(index)] = now;
+        if self.policy == Replacement::TreePlru {
+            self.touch_tree(index);
+        }
+        (index, old.valid().then_some(old))
+    }
+
+    fn victim(&mut self, base: usize, stamps: &Stamps) -> usize {
+        match self.policy {
+            Replacement::Lru | Replacement::Fifo => {
+                (0..self.ways).min_by_key(|&w| stamps[self.stamp_index(base + w)]).unwrap_or(0)
+            }
+            Replacement::TreePlru => {
+                let tree = self.trees[base / self.ways];
+                let (mut node, mut low, mut span) = (1usize, 0, self.ways.next_power_of_two());
+                while span > 1 {
+                    span /= 2;
+                    // Ways that do not exist (ways not a power of two) are never chosen.
+                    let right = tree >> node & 1 != 0 && low + span < self.ways;
+                    if right {
+                        low += span;
+                    }
+                    node = node * 2 + usize::from(right);
+                }
+                low
+            }
+            Replacement::Random => {
+                self.random ^= self.random << 13;
+                self.random ^= self.random >> 7;
+                self.random ^= self.random << 17;
+                (self.random >> 33) as usize % self.ways
+            }
+        }
+    }
+
+    /// Invalidates the entry at `index` and returns it.
+    pub fn drop_at(&mut self, index: usize) -> Entry {
+        std::mem::take(&mut self.entries[index])
+    }
+
+    /// Invalidates every entry for which `gone` says so, telling each with its stamp index to `dropped`.
+    pub fn drop_where(&mut self, gone: impl Fn(&Entry) -> bool, mut dropped: impl FnMut(&Entry, u32)) {
+        let first = self.first_stamp;
+        for (i, e) in self.entries.iter_mut().enumerate() {
+            if e.valid() && gone(e) {
+                dropped(e, ((first + i) % MAX_ENTRIES) as u32);
+                *e = Entry::default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(tag: u32) -> Entry {
+        Entry { tag, frame: tag + 100, bits: Entry::VALID, ..Entry::default() }
+    }
+
+    #[test]
+    fn lru_evicts_the_way_touched_longest_ago() {
+        let mut s = [0; MAX_ENTRIES];
+        let mut t = Tlb::new(8, 4, Replacement::Lru, 1, 100);
+        for (now, tag) in [0, 2, 4, 6].into_iter().enumerate() {
+            assert_eq!(t.fill(entry(tag), now as u64, &mut s).1, None);
+        }
+        let first = t.find(0).unwrap();
+        t.touch(first, 10, &mut s);
+        let (_, old) = t.fill(entry(8), 11, &mut s);
+        assert_eq!(old.unwrap().tag, 2);
+        assert!(t.find(0).is_some() && t.find(2).is_none());
+    }
+
+    #[test]
+    fn tree_plru_never_evicts_the_last_way_touched() {
+        let mut s = [0; MAX_ENTRIES];
+        for ways in [2usize, 3, 4, 6, 8] {
+            let mut t = Tlb::new(ways, ways, Replacement::TreePlru, 1, 0);
+            for tag in 0..100 {
+                let before = t.fill(entry(tag), 0, &mut s).0;
+                let (_, old) = t.fill(entry(tag + 1000), 0, &mut s);
+                assert_ne!(old.map(|o| o.tag), Some(tag));
+                assert!(t.entry(before).tag == tag || ways == 1);
+            }
+        }
+    }
+
+    #[test]
+    fn fifo_ignores_touches() {
+        let mut s = [0; MAX_ENTRIES];
+        let mut t = Tlb::new(2, 2, Replacement::Fifo, 1, 0);
+        t.fill(entry(0), 0, &mut s);
+        t.fill(entry(1), 1, &mut s);
+        let i = t.find(0).unwrap();
+        t.touch(i, 5, &mut s);
+        assert_eq!(t.fill(entry(2), 6, &mut s).1.unwrap().tag, 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! Probes: typed events with cycle and processor, for observers outside the
+//! interpreter.
+//!
+//! Slow paths push events into a buffer when their class is wanted; the machine
+//! hands the buffer to the observer between slices. With nobody listening the
+//! mask is empty and nothing is built.
+
+use shootdown_abi::Mark;
+
+bitflags::bitflags! {
+    /// Classes of events that an observer wants.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Wanted: u16 {
+        /// TLB misses and walks.
+        const TLB = 1;
+        /// `invlpg`, CR3 loads, global flushes.
+        const FLUSHES = 2;
+        /// IPIs sent and accepted.
+        const IPIS = 4;
+        /// Interrupts and exceptions taken, and returns.
+        const INTERRUPTS = 8;
+        /// Marks of the guest.
+        const MARKS = 16;
+        /// Stale uses.
+        const STALE = 32;
+    }
+}
+
+/// Something that happened on one processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The processor.
+    pub cpu: u8,
+    /// Its clock at that moment, in cycles.
+    pub cycle: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What an event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A first-level data TLB miss at this linear address.
+    DataMiss(u32),
+    /// An instruction TLB miss at this linear address.
+    FetchMiss(u32),
+    /// `invlpg` of this linear address.
+    Invlpg(u32),
+    /// CR3 was loaded with this value.
+    Cr3Load(u32),
+    /// Everything was flushed, global entries too.
+    GlobalFlush,
+    /// An IPI was sent: vector and the mask of target processors.
+    IpiSent {
+        /// Vector of the message.
+        vector: u8,
+        /// Bit n set: processor n is a target.
+        targets: u64,
+    },
+    /// An IPI arrived at this processor's local APIC.
+    IpiArrived {
+        /// Vector of the message.
+        vector: u8,
+        /// The sender.
+        from: u8,
+    },
+    /// An interrupt or exception was taken.
+    Interrupt(u8),
+    /// The guest's mark and its payload.
+    Mark(Mark, u32),
+    /// A stale translation was used.
+    Stale(crate::oracle::StaleUse),
+}
+
+/// Receives events in order of the simulation (per processor in order of its clock).
+pub trait Observer {
+    /// Which classes of events to deliver.
+    fn wanted(&self) -> Wanted;
+    /// One event.
+    fn event(&mut self, event: &Event);
+}
+
+/// Listens to nothing.
+pub struct Nobody;
+
+impl Observer for Nobody {
+    fn wanted(&self) -> Wanted {
+        Wanted::empty()
+    }
+    fn event(&mut self, _: &Event) {}
+}
+
+/// Events waiting for the observer.
+#[derive(Debug, Default)]
+pub(crate) struct EventBuffer {
+    pub wanted: Wanted,
+    pub events: Vec<Event>,
+}
+
+impl EventBuffer {
+    /// Notes an event of a class, if the class is wanted.
+    #[inline]
+    pub fn push(&mut self, class: Wanted, cpu: usize, cycle: u64, what: What) {
+        if self.wanted.contains(class) {
+            self.events.push(Event { cpu: cpu as u8, cycle, what });
+        }
+    }
+}
