@@ -35,7 +35,9 @@ pub fn check(code: &Code<'_>) -> Result<()> {
         bits,
         code.bytes,
         u64::from(code.address),
-        DecoderOptions::NONE,
+        // A P6 knows no TZCNT and LZCNT: their bytes are BSF and BSR with an unused prefix. LLVM
+        // writes `rep bsf` where both give the same.
+        DecoderOptions::NO_MPFX_0FBC | DecoderOptions::NO_MPFX_0FBD,
     );
     let mut instruction = Instruction::default();
     while decoder.can_decode() {
@@ -79,10 +81,10 @@ mod tests {
 
     #[test]
     fn integer_code_passes() {
-        // mov eax, cr3; invlpg [eax]; lock cmpxchg8b [edi]; pause; cmovz eax, ecx; int3
+        // mov eax, cr3; invlpg [eax]; lock cmpxchg8b [edi]; pause; cmovz eax, ecx; rep bsf ecx, ebx; int3
         let bytes = [
             0x0f, 0x20, 0xd8, 0x0f, 0x01, 0x38, 0xf0, 0x0f, 0xc7, 0x0f, 0xf3, 0x90, 0x0f, 0x44,
-            0xc1, 0xcc,
+            0xc1, 0xf3, 0x0f, 0xbc, 0xcb, 0xcc,
         ];
         verdict(".text", &bytes).unwrap();
     }
