@@ -7,7 +7,8 @@
 //! done. It is the simplest form of Dickins' and Arcangeli's reserve: the
 //! right to both is taken before the first.
 //!
-//! `atomic` has a slot per type and waits for nobody: no gate.
+//! `atomic` has a slot per type and waits for nobody, and `none` copies through
+//! its slots: no gate.
 
 use super::{Strategy, strategy};
 use crate::sched::WaitQueue;
@@ -23,7 +24,7 @@ pub fn init(slots: u32) {
 }
 
 fn has_window() -> bool {
-    matches!(strategy(), Strategy::Batched | Strategy::DeferredSeq | Strategy::None)
+    matches!(strategy(), Strategy::Batched | Strategy::DeferredSeq)
 }
 
 /// Takes the right to two kmaps; sleeps until there is room.

@@ -105,13 +105,13 @@ static WAITING: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 ///
 /// In task context with interrupts on; the caller may hold locks that are never taken with interrupts off.
 pub fn all_cpus(kind: Kind, own: Own) {
-    assert!(insn::irqs_on(), "flush of all processors with interrupts off");
     sched::preempt_disable();
     let before = marks::activity(Activity::FlushInit);
     let others = percpu::online() & !(1 << percpu::cpu_id());
     if others == 0 {
         local(kind);
     } else {
+        assert!(insn::irqs_on(), "a flush of all processors with interrupts off");
         let task = sched::current().id;
         marks::mark(Mark::FlushBegin, task);
         call(kind, own, others);

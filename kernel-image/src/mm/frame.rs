@@ -153,11 +153,6 @@ pub fn add_range(zone: Zone, first: u32, end: u32) {
     }
 }
 
-/// Frames that a zone can still hand out.
-pub fn free_frames(zone: Zone) -> u32 {
-    ZONES[zone as usize].lock_irqsave().free
-}
-
 fn zones(want: Want) -> &'static [Zone] {
     match want {
         Want::Low => &[Zone::Normal, Zone::Dma],

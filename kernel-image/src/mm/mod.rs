@@ -31,7 +31,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub use address_space::{AddressSpace, MapError, Protection};
 pub use fork::fork;
-pub use page::{Frame, PAGE_SIZE};
+pub use page::Frame;
 pub use switch::switch;
 
 use crate::arch::{insn, paging};

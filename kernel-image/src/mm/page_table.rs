@@ -70,14 +70,6 @@ impl Format {
             Format::Pae => 2 << 20,
         }
     }
-
-    /// Bytes of an entry.
-    pub const fn entry_size(self) -> u32 {
-        match self {
-            Format::TwoLevel => 4,
-            Format::Pae => 8,
-        }
-    }
 }
 
 /// The value of an entry. Two-level entries use the low half only.

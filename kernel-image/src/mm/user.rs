@@ -32,11 +32,3 @@ pub fn copy_in(to: &mut [u8], address: u32) -> Result<(), Fault> {
     unsafe { core::ptr::copy_nonoverlapping(address as *const u8, to.as_mut_ptr(), to.len()) };
     Ok(())
 }
-
-/// Copies `from` into the process.
-pub fn copy_out(address: u32, from: &[u8]) -> Result<(), Fault> {
-    prefault(address, from.len() as u32, Access::Write)?;
-    // SAFETY: `prefault` checked that the range is user memory that can be written.
-    unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), address as *mut u8, from.len()) };
-    Ok(())
-}
