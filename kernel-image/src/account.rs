@@ -40,7 +40,8 @@ pub fn finish(status: i32) -> ! {
         .as_ref()
         .and_then(|module| module.arguments().split_ascii_whitespace().nth(1))
         .unwrap_or("none");
-    let (operations, errors, checksum) = (OPERATIONS.load(Relaxed), ERRORS.load(Relaxed), CHECKSUM.load(Relaxed));
+    let (operations, errors, checksum) =
+        (OPERATIONS.load(Relaxed), ERRORS.load(Relaxed), CHECKSUM.load(Relaxed));
     let code = match status {
         0 if errors == 0 => exit::OK,
         0 | STATUS_WRONG_DATA => exit::DATA_ERROR,

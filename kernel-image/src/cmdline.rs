@@ -108,7 +108,8 @@ pub fn init() {
 /// The words after the file name, which most boot loaders put first.
 fn arguments(line: &str) -> impl Iterator<Item = &str> {
     let mut words = line.split_ascii_whitespace().peekable();
-    let is_path = |word: &&str| word.split('=').next().is_some_and(|head| head.contains('/') || head == *word);
+    let is_path =
+        |word: &&str| word.split('=').next().is_some_and(|head| head.contains('/') || head == *word);
     words.next_if(is_path);
     words
 }
@@ -144,6 +145,8 @@ fn size(key: &str, value: &str) -> u32 {
     };
     match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).and_then(|n| n.try_into().ok()) {
         Some(bytes) => bytes,
-        None => refuse!("command line: {key}={value} is not a size below 4G; accepted: a number with an optional K, M or G"),
+        None => refuse!(
+            "command line: {key}={value} is not a size below 4G; accepted: a number with an optional K, M or G"
+        ),
     }
 }

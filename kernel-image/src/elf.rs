@@ -30,9 +30,13 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Error::NoModule => f.write_str("there is none; the user program has to be given as a Multiboot module"),
+            Error::NoModule => {
+                f.write_str("there is none; the user program has to be given as a Multiboot module")
+            }
             Error::NotExecutable(wanted) => write!(f, "not a program; expected {wanted}"),
-            Error::BadSegment(n) => write!(f, "segment {n} lies outside the file or the user half, or is not page aligned"),
+            Error::BadSegment(n) => {
+                write!(f, "segment {n} lies outside the file or the user half, or is not page aligned")
+            }
             Error::NoMemory => f.write_str("out of memory"),
         }
     }
@@ -92,9 +96,16 @@ fn load_segment(space: &AddressSpace, image: &[u8], header: &[u8]) -> Result<(),
     if field(0)? != LOAD || field(20)? == 0 {
         return Ok(());
     }
-    let (offset, start, in_file, in_memory, flags) = (field(4)?, field(8)?, field(16)?, field(20)?, field(24)?);
-    let end = start.checked_add(in_memory).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Error::BadSegment(0))?;
-    let bytes = image.get(offset as usize..).and_then(|rest| rest.get(..in_file as usize)).ok_or(Error::BadSegment(0))?;
+    let (offset, start, in_file, in_memory, flags) =
+        (field(4)?, field(8)?, field(16)?, field(20)?, field(24)?);
+    let end = start
+        .checked_add(in_memory)
+        .and_then(|end| end.checked_next_multiple_of(PAGE_SIZE))
+        .ok_or(Error::BadSegment(0))?;
+    let bytes = image
+        .get(offset as usize..)
+        .and_then(|rest| rest.get(..in_file as usize))
+        .ok_or(Error::BadSegment(0))?;
     if in_file > in_memory {
         return Err(Error::BadSegment(0));
     }

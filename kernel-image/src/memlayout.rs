@@ -13,7 +13,7 @@
 //!             | direct map of DMA and NORMAL                |  large global pages
 //! page_offset +---------------------------------------------+
 //!             | user                                        |
-//!             |   stack, growing down from USER_STACK_TOP   |
+//!             |   stack, growing down from the top         |
 //! 0x4000_0000 |   MMAP_BASE: anonymous memory               |
 //! 0x0800_0000 |   the program                               |
 //! 0x0000_0000 +---------------------------------------------+
@@ -42,8 +42,6 @@ pub const LAPIC_BASE: u32 = 0xFF80_0000;
 /// Physical address of the local APIC's registers after reset.
 pub const LAPIC_PHYS: u32 = 0xFEE0_0000;
 
-/// Where the user program is linked.
-pub const USER_BASE: u32 = 0x0800_0000;
 /// Lowest address that `mmap` gives out.
 pub const MMAP_BASE: u32 = 0x4000_0000;
 /// Bytes reserved for a user stack, filled on demand.

@@ -5,10 +5,6 @@
 
 use core::arch::asm;
 
-/// CR0: protected mode.
-pub const CR0_PE: u32 = 1 << 0;
-/// CR0: x87 instructions raise #NM; the kernel and its processes have none.
-pub const CR0_EM: u32 = 1 << 2;
 /// CR0: ring 0 obeys read-only pages.
 pub const CR0_WP: u32 = 1 << 16;
 /// CR0: paging.
@@ -36,14 +32,6 @@ pub fn read_cr0() -> u32 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, cr0", out(reg) value, options(nomem, nostack, preserves_flags)) }
     value
-}
-
-/// # Safety
-/// Paging and protection change at once; the code that runs has to stay mapped.
-#[inline(always)]
-pub unsafe fn write_cr0(value: u32) {
-    // SAFETY: promised by the caller.
-    unsafe { asm!("mov cr0, {}", in(reg) value, options(nostack, preserves_flags)) }
 }
 
 /// The address of the last page fault.
@@ -156,15 +144,6 @@ pub fn halt() -> ! {
 pub fn pause() {
     // SAFETY: does nothing that a program can see.
     unsafe { asm!("pause", options(nomem, nostack, preserves_flags)) }
-}
-
-/// Cycles of the time stamp counter.
-#[inline(always)]
-pub fn rdtsc() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: reads a counter; the boot code has checked that it exists.
-    unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) }
-    (u64::from(high) << 32) | u64::from(low)
 }
 
 #[inline(always)]

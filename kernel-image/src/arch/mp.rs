@@ -31,7 +31,9 @@ impl Processors {
 pub fn discover(boot_id: u8) -> Processors {
     let mut found = Processors { ids: [0; NCPU], count: 1 };
     found.ids[0] = boot_id;
-    let Some(table) = floating_pointer().map(|at| word(at + 4)).filter(|&table| table != 0 && is_table(table)) else {
+    let Some(table) =
+        floating_pointer().map(|at| word(at + 4)).filter(|&table| table != 0 && is_table(table))
+    else {
         return found;
     };
     let mut at = table + 44;
@@ -57,13 +59,15 @@ fn floating_pointer() -> Option<u32> {
     let areas = [(ebda, 1024), (base_end.wrapping_sub(1024), 1024), (0xf_0000, 0x1_0000)];
     areas
         .into_iter()
-        .filter(|&(start, bytes)| start >= 0x400 && start + bytes <= 1 << 20)
+        .filter(|&(start, bytes)| (0x400..=(1 << 20) - bytes).contains(&start))
         .flat_map(|(start, bytes)| (start..start + bytes).step_by(16))
         .find(|&at| word(at) == u32::from_le_bytes(*b"_MP_") && sum(at, 16) == 0)
 }
 
 fn is_table(at: u32) -> bool {
-    at < IMAGE_SPAN - 0x1_0000 && word(at) == u32::from_le_bytes(*b"PCMP") && sum(at, u32::from(half(at + 4))) == 0
+    at < IMAGE_SPAN - 0x1_0000
+        && word(at) == u32::from_le_bytes(*b"PCMP")
+        && sum(at, u32::from(half(at + 4))) == 0
 }
 
 fn sum(at: u32, bytes: u32) -> u8 {

@@ -78,9 +78,9 @@ pub fn init(cpu: usize) {
         let base = (&raw const (*tables).tss) as u64;
         let limit = size_of::<TaskState>() as u64 - 1;
         // Present, 32-bit available TSS.
-        (*tables).gdt[TSS as usize / 8] =
-            limit | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24) << 56;
-        let pointer = Pointer { limit: size_of::<[u64; 6]>() as u16 - 1, base: (&raw const (*tables).gdt) as u32 };
+        (*tables).gdt[TSS as usize / 8] = limit | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24) << 56;
+        let pointer =
+            Pointer { limit: size_of::<[u64; 6]>() as u16 - 1, base: (&raw const (*tables).gdt) as u32 };
         asm!(
             "lgdt [{pointer}]",
             "push {code}",

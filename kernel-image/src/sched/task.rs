@@ -235,10 +235,8 @@ struct BootStack {
 
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
-static boot_stack: BootStack = BootStack {
-    task: Task::new(0, 0, Role::Idle, Some(0)),
-    rest: [0; STACK_SIZE - size_of::<Task>()],
-};
+static boot_stack: BootStack =
+    BootStack { task: Task::new(0, 0, Role::Idle, Some(0)), rest: [0; STACK_SIZE - size_of::<Task>()] };
 
 /// The running task.
 #[inline(always)]

@@ -81,11 +81,6 @@ impl<T> SpinLock<T> {
         marks::activity(before);
     }
 
-    /// Whether somebody holds it; a snapshot, for assertions.
-    pub fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) != 0
-    }
-
     /// Releases a lock whose guard was forgotten; preemption and interrupts stay as they are.
     ///
     /// # Safety
