@@ -94,8 +94,7 @@ struct Window {
 }
 
 /// `kva_lock`. Never taken with interrupts off.
-static WINDOW: SpinLock<Window> =
-    SpinLock::new(Window { slots: &mut [], head: NIL, tail: NIL, waiting: 0 });
+static WINDOW: SpinLock<Window> = SpinLock::new(Window { slots: &mut [], head: NIL, tail: NIL, waiting: 0 });
 static SLOT_UNUSED: WaitQueue = WaitQueue::new();
 
 /// Remaps so far. Raised under the lock, sampled without it.

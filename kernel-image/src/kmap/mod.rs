@@ -139,11 +139,26 @@ static STRATEGY: AtomicU8 = AtomicU8::new(Strategy::Lowmem as u8);
 macro_rules! chosen {
     ($s:ident => $e:expr) => {
         match strategy() {
-            Strategy::Lowmem => { type $s = lowmem::Lowmem; $e }
-            Strategy::Atomic => { type $s = atomic::Atomic; $e }
-            Strategy::Batched => { type $s = batched::Batched; $e }
-            Strategy::DeferredSeq => { type $s = deferred_seq::DeferredSeq; $e }
-            Strategy::None => { type $s = none::NoInvalidation; $e }
+            Strategy::Lowmem => {
+                type $s = lowmem::Lowmem;
+                $e
+            }
+            Strategy::Atomic => {
+                type $s = atomic::Atomic;
+                $e
+            }
+            Strategy::Batched => {
+                type $s = batched::Batched;
+                $e
+            }
+            Strategy::DeferredSeq => {
+                type $s = deferred_seq::DeferredSeq;
+                $e
+            }
+            Strategy::None => {
+                type $s = none::NoInvalidation;
+                $e
+            }
         }
     };
 }
@@ -206,7 +221,9 @@ pub fn init(options: &Options, start: u32, slots: u32) {
     let deferred = options.kmap == Strategy::DeferredSeq;
     let faulty = options.fault == Some(Fault::I);
     if deferred && options.global_kmap == Some(true) && !faulty {
-        refuse!("command line: global-kmap=1 with kmap=deferred-seq: a CR3 load would not flush the window; accepted: global-kmap=0");
+        refuse!(
+            "command line: global-kmap=1 with kmap=deferred-seq: a CR3 load would not flush the window; accepted: global-kmap=0"
+        );
     }
     let global = options.global_kmap.unwrap_or(!deferred || faulty);
     window::set(start, if global { window::Global::Yes } else { window::Global::No });

@@ -11,63 +11,67 @@ use crate::arch::insn;
 
 /// One table gives enum, names and the strategy that each fault belongs to.
 macro_rules! faults {
-    ($($(#[$meta:meta])* $variant:ident $strategy:ident $name:literal,)*) => {
+    ($($strategy:ident $title:literal { $($(#[$meta:meta])* $variant:ident $name:literal,)* })*) => {
         /// A planted fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum Fault { $($(#[$meta])* $variant,)* }
+        pub enum Fault { $($($(#[$meta])* $variant,)*)* }
 
         impl Fault {
-            const ALL: &'static [Fault] = &[$(Fault::$variant,)*];
+            const ALL: &'static [Fault] = &[$($(Fault::$variant,)*)*];
             /// What `fault=` accepts.
-            pub const NAMES: &'static str = concat!($($name, " (", stringify!($strategy), ") "),*);
+            pub const NAMES: &'static str = concat!($("with kmap=", $title, ":", $(" ", $name,)* "; ",)* "none without fault=");
 
             /// The value of `fault=`.
             pub const fn name(self) -> &'static str {
-                match self { $(Fault::$variant => $name,)* }
+                match self { $($(Fault::$variant => $name,)*)* }
             }
 
             /// The strategy that the fault belongs to.
             pub const fn strategy(self) -> Strategy {
-                match self { $(Fault::$variant => Strategy::$strategy,)* }
+                match self { $($(Fault::$variant => Strategy::$strategy,)*)* }
             }
         }
     };
 }
 
 faults! {
-    /// Global slots are flushed by loading CR3, which keeps them.
-    Cr3Flush Batched "cr3-flush",
-    /// Idle processors acknowledge without flushing.
-    SkipIdle Batched "skip-idle",
-    /// The lock is released during the flush, the counts are 0 already.
-    DropLock Batched "drop-lock",
-    /// Targets acknowledge before they flush.
-    EarlyAck Batched "early-ack",
-    /// The flush comes before the PTEs are cleared.
-    FlushFirst Batched "flush-first",
-    /// Who has slept does not look again whether the page was mapped meanwhile.
-    NoRecheck Batched "no-recheck",
-    /// `ensure` does not check.
-    A DeferredSeq "a",
-    /// The epoch is sampled after the CR3 load.
-    B DeferredSeq "b",
-    /// The epoch is raised before the PTE is written.
-    C DeferredSeq "c",
-    /// `invlpg` comes before the PTE is written.
-    D DeferredSeq "d",
-    /// The stamp goes to a processor that the task may have left.
-    E DeferredSeq "e",
-    /// A task that arrives with pins gets no CR3 load.
-    F DeferredSeq "f",
-    /// A lazy switch counts as a flush.
-    G DeferredSeq "g",
-    /// A switch within one address space counts as a flush.
-    H DeferredSeq "h",
-    /// CR3 loads count as flushes of global slots (with `global-kmap=1`).
-    I DeferredSeq "i",
-    /// No check on a processor that never used the slot.
-    J DeferredSeq "j",
+    Batched "batched" {
+        /// Global slots are flushed by loading CR3, which keeps them.
+        Cr3Flush "cr3-flush",
+        /// Idle processors acknowledge without flushing.
+        SkipIdle "skip-idle",
+        /// The lock is released during the flush, the counts are 0 already.
+        DropLock "drop-lock",
+        /// Targets acknowledge before they flush.
+        EarlyAck "early-ack",
+        /// The flush comes before the PTEs are cleared.
+        FlushFirst "flush-first",
+        /// Who has slept does not look again whether the page was mapped meanwhile.
+        NoRecheck "no-recheck",
+    }
+    DeferredSeq "deferred-seq" {
+        /// `ensure` does not check.
+        A "a",
+        /// The epoch is sampled after the CR3 load.
+        B "b",
+        /// The epoch is raised before the PTE is written.
+        C "c",
+        /// `invlpg` comes before the PTE is written.
+        D "d",
+        /// The stamp goes to a processor that the task may have left.
+        E "e",
+        /// A task that arrives with pins gets no CR3 load.
+        F "f",
+        /// A lazy switch counts as a flush.
+        G "g",
+        /// A switch within one address space counts as a flush.
+        H "h",
+        /// CR3 loads count as flushes of global slots (with `global-kmap=1`).
+        I "i",
+        /// No check on a processor that never used the slot.
+        J "j",
+    }
 }
 
 const NO_FAULT: u8 = u8::MAX;

@@ -126,7 +126,8 @@ impl AddressSpace {
 
     /// Finds room for `bytes` at or above `from` and allows it; returns the address.
     pub fn map_anywhere(&self, from: u32, bytes: u32) -> Result<u32, MapError> {
-        let bytes = bytes.checked_next_multiple_of(PAGE_SIZE).filter(|&b| b != 0).ok_or(MapError::BadRange)?;
+        let bytes =
+            bytes.checked_next_multiple_of(PAGE_SIZE).filter(|&b| b != 0).ok_or(MapError::BadRange)?;
         let mut areas = self.areas.lock();
         let mut start = from;
         for area in &areas.list[..areas.count] {
@@ -134,7 +135,8 @@ impl AddressSpace {
                 start = area.end;
             }
         }
-        let end = start.checked_add(bytes).filter(|&e| e <= memlayout::page_offset()).ok_or(MapError::NoMemory)?;
+        let end =
+            start.checked_add(bytes).filter(|&e| e <= memlayout::page_offset()).ok_or(MapError::NoMemory)?;
         areas.insert(Area { start, end, protection: Protection::ReadWrite })?;
         Ok(start)
     }

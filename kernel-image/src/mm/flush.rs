@@ -23,7 +23,9 @@
 use crate::arch::{insn, smp};
 use crate::kmap::{self, planted};
 use crate::{marks, percpu, sched, sync::SpinLock};
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use core::sync::atomic::{
+    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use shootdown_abi::{Activity, FLUSH_VECTOR, Mark};
 
 /// What a user address space's own processor has to drop.
@@ -164,4 +166,3 @@ pub fn on_ipi() {
 fn acknowledge(me: usize) {
     WAITING[me / 32].fetch_and(!(1 << (me % 32)), AcqRel);
 }
-

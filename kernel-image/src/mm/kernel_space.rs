@@ -80,7 +80,8 @@ fn make_tables(root: u32, start: u32, end: u64) -> u32 {
         let table = Frame(first.0 + i);
         // SAFETY: just allocated, in the direct map.
         unsafe { direct_map(table.phys() as u32).write_bytes(0, PAGE_SIZE as usize) };
-        let place = pt::pde(root, (start + span * i as u64) as u32).expect("kernel page directory is missing");
+        let place =
+            pt::pde(root, (start + span * i as u64) as u32).expect("kernel page directory is missing");
         place.write(Entry::new(table, pt::P | pt::RW | pt::A));
     }
     first.phys() as u32

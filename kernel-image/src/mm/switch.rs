@@ -13,9 +13,9 @@
 
 use super::address_space::AddressSpace;
 use super::flush;
+use crate::kmap::{self, Kept, Loaded};
 use crate::param::NCPU;
 use crate::sched::Task;
-use crate::kmap::{self, Kept, Loaded};
 use crate::{marks, percpu};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -60,4 +60,3 @@ fn leave(space: *mut AddressSpace) {
         space.drop_user();
     }
 }
-

@@ -41,10 +41,7 @@ fn ram(format: Format) -> impl Iterator<Item = Region> {
     multiboot::info()
         .regions()
         .iter()
-        .map(move |r| Region {
-            start: r.start.next_multiple_of(page),
-            end: r.end.min(limit) / page * page,
-        })
+        .map(move |r| Region { start: r.start.next_multiple_of(page), end: r.end.min(limit) / page * page })
         .filter(|r| r.start < r.end)
 }
 
@@ -56,7 +53,9 @@ pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
     let reserved_end = memlayout::image_phys().end.max(module_end) as u64;
     let reserved_end = reserved_end.next_multiple_of(PAGE_SIZE as u64);
     if reserved_end > low_end {
-        refuse!("memory: image and module end at {reserved_end:#x}, above the direct map's end {low_end:#x}; accepted: a larger normal=");
+        refuse!(
+            "memory: image and module end at {reserved_end:#x}, above the direct map's end {low_end:#x}; accepted: a larger normal="
+        );
     }
     let array = frames as u64 * size_of::<Page>() as u64;
     let start = array_start(format, reserved_end, low_end, array, frames);
@@ -86,7 +85,7 @@ fn low_end(options: &Options, format: Format, slots: u32, window: u32) -> u64 {
     let room = (window - base) as u64;
     let asked = options.normal.map_or(room, u64::from);
     if !asked.is_multiple_of(GRAIN) || asked < 2 * GRAIN {
-        refuse!("memory: normal={} is not accepted: a multiple of 4M from 8M on", asked);
+        refuse!("memory: normal={}K is unusable; accepted: a multiple of 4M from 8M on", asked >> 10);
     }
     if asked > room {
         refuse!(
