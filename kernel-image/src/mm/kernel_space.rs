@@ -64,7 +64,7 @@ fn map_large(root: u32, start: u32, end: u64, phys: u64, bits: u32) {
     let mut offset = 0;
     while start as u64 + offset < end {
         let place = pt::pde(root, start + offset as u32).expect("kernel page directory is missing");
-        place.write(Entry(phys + offset | (bits | pt::PS) as u64));
+        place.write(Entry((phys + offset) | (bits | pt::PS) as u64));
         offset += span;
     }
 }
