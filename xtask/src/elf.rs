@@ -35,10 +35,8 @@ pub fn check_shape(bytes: &[u8]) -> Result<()> {
         bail!("no static executable (e_type is not ET_EXEC)");
     }
     for section in file.elf_section_table().iter() {
-        let name = file
-            .elf_section_table()
-            .section_name(endian, section)
-            .context("section without a name")?;
+        let name =
+            file.elf_section_table().section_name(endian, section).context("section without a name")?;
         let name = String::from_utf8_lossy(name);
         if UNWANTED.contains(&name.as_ref()) || name.starts_with(".note") {
             bail!("section {name} in the image: add it to /DISCARD/ in the linker script");
@@ -69,10 +67,7 @@ pub fn segments_digest(bytes: &[u8]) -> Result<String> {
         ] {
             hash.update(word.to_le_bytes());
         }
-        let data = segment
-            .data(endian, bytes)
-            .ok()
-            .context("a segment reaches past the end of the file")?;
+        let data = segment.data(endian, bytes).ok().context("a segment reaches past the end of the file")?;
         hash.update(data);
     }
     hash.update(file.elf_header().e_entry(endian).to_le_bytes());
@@ -85,21 +80,16 @@ pub fn code(bytes: &[u8]) -> Result<Vec<Code<'_>>> {
     let endian = file.endian();
     let mut found = Vec::new();
     for section in file.elf_section_table().iter() {
-        if section.sh_flags(endian) & elf::SHF_EXECINSTR == 0
-            || section.sh_type(endian) != elf::SHT_PROGBITS
+        if section.sh_flags(endian) & elf::SHF_EXECINSTR == 0 || section.sh_type(endian) != elf::SHT_PROGBITS
         {
             continue;
         }
-        let name = file
-            .elf_section_table()
-            .section_name(endian, section)
-            .context("section without a name")?;
+        let name =
+            file.elf_section_table().section_name(endian, section).context("section without a name")?;
         found.push(Code {
             name: String::from_utf8_lossy(name).into_owned(),
             address: section.sh_addr(endian),
-            bytes: section
-                .data(endian, bytes)
-                .context("a section reaches past the end of the file")?,
+            bytes: section.data(endian, bytes).context("a section reaches past the end of the file")?,
         });
     }
     if found.is_empty() {

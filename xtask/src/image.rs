@@ -97,12 +97,7 @@ pub fn build_prebuilt() -> Result<()> {
         segments.insert(image.file_name().to_owned(), elf::segments_digest(&bytes)?);
         write(&prebuilt.join(image.file_name()), &bytes)?;
     }
-    let lock = Lock {
-        compiler: toolchain.version,
-        sources,
-        recipe: recipe_digest(),
-        segments,
-    };
+    let lock = Lock { compiler: toolchain.version, sources, recipe: recipe_digest(), segments };
     write(&prebuilt.join("image.lock"), lock.to_text().as_bytes())?;
     eprintln!("wrote {}", prebuilt.display());
     Ok(())
@@ -124,8 +119,7 @@ pub fn check() -> Result<()> {
     let root = paths::root();
     let prebuilt = paths::prebuilt(&root);
     let path = prebuilt.join("image.lock");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let lock = Lock::from_text(&text)?;
     let toolchain = Toolchain::find(&root)?;
     if toolchain.version != lock.compiler {
@@ -144,8 +138,7 @@ pub fn check() -> Result<()> {
     for image in Image::ALL {
         let name = image.file_name();
         let built = fs::read(scratch.path().join(name))?;
-        let kept =
-            fs::read(prebuilt.join(name)).with_context(|| format!("cannot read {name}"))?;
+        let kept = fs::read(prebuilt.join(name)).with_context(|| format!("cannot read {name}"))?;
         if built != kept {
             let at = built.iter().zip(&kept).position(|(a, b)| a != b);
             bail!(

@@ -69,9 +69,8 @@ impl Lock {
             .context("image.lock has no table `segments`")?
             .iter()
             .map(|(name, digest)| {
-                let digest = digest
-                    .as_str()
-                    .with_context(|| format!("image.lock: segments.{name} is no text"))?;
+                let digest =
+                    digest.as_str().with_context(|| format!("image.lock: segments.{name} is no text"))?;
                 Ok((name.clone(), digest.to_owned()))
             })
             .collect::<Result<_>>()?;
@@ -96,8 +95,7 @@ pub fn sources_digest(root: &Path) -> Result<String> {
     files.sort();
     let mut hash = Sha256::new();
     for path in files {
-        let content =
-            fs::read(root.join(&path)).with_context(|| format!("cannot read {path}"))?;
+        let content = fs::read(root.join(&path)).with_context(|| format!("cannot read {path}"))?;
         hash.update(path.as_bytes());
         hash.update([0]);
         hash.update((content.len() as u64).to_le_bytes());
@@ -158,11 +156,7 @@ mod tests {
         let sources = sources_digest(&paths::root()).unwrap();
         let hint = "run `cargo xtask image` and commit kernel-image/prebuilt";
         assert_eq!(lock.sources, sources, "the guest's sources changed: {hint}");
-        assert_eq!(
-            lock.recipe,
-            image::recipe_digest(),
-            "the flags changed: {hint}"
-        );
+        assert_eq!(lock.recipe, image::recipe_digest(), "the flags changed: {hint}");
     }
 
     #[test]
@@ -176,11 +170,7 @@ mod tests {
             for code in elf::code(&bytes).unwrap() {
                 opcodes::check(&code).unwrap();
             }
-            assert_eq!(
-                lock.segments.get(name),
-                Some(&elf::segments_digest(&bytes).unwrap()),
-                "{name}"
-            );
+            assert_eq!(lock.segments.get(name), Some(&elf::segments_digest(&bytes).unwrap()), "{name}");
         }
     }
 

@@ -2,17 +2,25 @@
 //! images and running them on other machines.
 //!
 //! `cargo xtask image` builds the three guest ELF files that
-//! `kernel-image/prebuilt` holds.
+//! `kernel-image/prebuilt` holds; `cargo xtask qemu` proves that other machines
+//! compute the same with them; `cargo xtask bochs` and `speed` run single
+//! images elsewhere.
 
+mod bochs;
+mod boots;
 mod elf;
 mod image;
 mod lock;
+mod machine;
 mod opcodes;
 mod paths;
+mod qemu;
+mod speed;
 mod toolchain;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -40,24 +48,140 @@ enum Command {
         #[arg(long, value_name = "IMAGE", requires = "out")]
         only: Vec<image::Image>,
     },
+    /// Run every workload under every strategy on QEMU and compare the checksums, with shootdown's too when it is built.
+    Qemu {
+        /// Run everything on Bochs as well (minutes)
+        #[arg(long)]
+        bochs: bool,
+        /// The shootdown program [default: target/release/shootdown, if it is there]
+        #[arg(long, value_name = "PROGRAM")]
+        shootdown: Option<PathBuf>,
+        /// Directory with kernel.elf and guest.elf [default: kernel-image/prebuilt]
+        #[arg(long, value_name = "DIR")]
+        images: Option<PathBuf>,
+        /// Only these workloads
+        #[arg(long = "workload", value_name = "NAME", value_delimiter = ',')]
+        workloads: Vec<String>,
+        /// Only these strategies
+        #[arg(long = "strategy", value_name = "NAME", value_delimiter = ',')]
+        strategies: Vec<String>,
+        /// Only these numbers of processors (1, 2, 4; shootdown also 16, 64)
+        #[arg(long, value_name = "N", value_delimiter = ',')]
+        smp: Vec<u32>,
+        /// Further words for the kernel's command line, such as paging=64g
+        #[arg(long, value_name = "WORDS", default_value = "")]
+        append: String,
+    },
+    /// Make a GRUB CD that boots a Multiboot kernel.
+    BochsCd {
+        #[command(flatten)]
+        guest: Guest,
+        /// The CD image
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Boot a Multiboot kernel on Bochs, without a screen, and print what comes over the serial port.
+    ///
+    /// Stops when the guest says that it is finished (the kernel's line of operations, the benchmark's result)
+    /// or writes `Shutdown` to port 0x8900.
+    Bochs {
+        #[command(flatten)]
+        guest: Guest,
+        /// Number of processors
+        #[arg(long, default_value_t = 1)]
+        cpus: u32,
+        /// Memory in MiB
+        #[arg(long, default_value_t = 128)]
+        mem: u32,
+        /// Give up after so many seconds
+        #[arg(long, default_value_t = 300)]
+        limit: u64,
+        /// Keep cd.iso, bochsrc, bochs.log, e9.txt and serial.txt here
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Time one load of the benchmark kernel on several emulators.
+    Speed {
+        /// Load and length, such as `integer n=1000000`
+        load: String,
+        /// Where
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "qemu,bochs")]
+        on: Vec<speed::On>,
+        /// Number of processors
+        #[arg(long, default_value_t = 1)]
+        cpus: u32,
+        /// The shootdown program, for `--on shootdown`
+        #[arg(long, value_name = "PROGRAM")]
+        shootdown: Option<PathBuf>,
+        /// The benchmark kernel [default: kernel-image/prebuilt/bench.elf]
+        #[arg(long, value_name = "FILE")]
+        kernel: Option<PathBuf>,
+    },
+}
+
+/// What is booted.
+#[derive(clap::Args)]
+struct Guest {
+    /// The Multiboot kernel
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// A module: file and arguments, separated by spaces
+    #[arg(long = "module", value_name = "'FILE ARGS'")]
+    modules: Vec<String>,
+    /// The kernel's command line
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+}
+
+impl Guest {
+    fn boot(self, cpus: u32, mem: u32, limit: u64) -> machine::Boot {
+        machine::Boot {
+            kernel: self.kernel,
+            modules: self.modules,
+            append: self.append,
+            cpus,
+            mem,
+            limit: Duration::from_secs(limit),
+        }
+    }
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Image { check: true, .. } => image::check(),
-        Command::Image {
-            out: Some(dir),
-            only,
-            ..
-        } => {
-            let wanted = if only.is_empty() {
-                image::Image::ALL.to_vec()
-            } else {
-                only
-            };
+        Command::Image { out: Some(dir), only, .. } => {
+            let wanted = if only.is_empty() { image::Image::ALL.to_vec() } else { only };
             image::build_into(&dir, &wanted)
         }
         Command::Image { out: None, .. } => image::build_prebuilt(),
+        Command::Qemu { bochs, shootdown, images, workloads, strategies, smp, append } => {
+            boots::run(&boots::Plan {
+                images: images.unwrap_or_else(|| paths::prebuilt(&paths::root())),
+                bochs,
+                shootdown,
+                loads: workloads,
+                strategies,
+                cpus: smp,
+                append,
+            })
+        }
+        Command::BochsCd { guest, out } => bochs::make_cd(&guest.boot(1, 128, 0), &out),
+        Command::Bochs { guest, cpus, mem, limit, dir } => {
+            let boot = guest.boot(cpus, mem, limit);
+            let outcome = match dir {
+                Some(dir) => bochs::run(&boot, &dir)?,
+                None => bochs::run(&boot, tempfile::tempdir()?.path())?,
+            };
+            print!("{}", outcome.serial.text());
+            Ok(())
+        }
+        Command::Speed { load, on, cpus, shootdown, kernel } => speed::run(&speed::Plan {
+            kernel: kernel.unwrap_or_else(|| paths::prebuilt(&paths::root()).join("bench.elf")),
+            load,
+            on,
+            cpus,
+            shootdown,
+        }),
     }
 }
 

@@ -51,10 +51,7 @@ pub fn check(code: &Code<'_>) -> Result<()> {
                 instruction.ip(),
             );
         }
-        if let Some(feature) = instruction
-            .cpuid_features()
-            .iter()
-            .find(|feature| !ALLOWED.contains(feature))
+        if let Some(feature) = instruction.cpuid_features().iter().find(|feature| !ALLOWED.contains(feature))
         {
             bail!(
                 "{}: {:#010x}: {:?} ({bytes:02x?}) needs {feature:?}, which the images may not use",
@@ -72,19 +69,15 @@ mod tests {
     use super::*;
 
     fn verdict(name: &str, bytes: &[u8]) -> Result<()> {
-        check(&Code {
-            name: name.to_owned(),
-            address: 0x10_0000,
-            bytes,
-        })
+        check(&Code { name: name.to_owned(), address: 0x10_0000, bytes })
     }
 
     #[test]
     fn integer_code_passes() {
         // mov eax, cr3; invlpg [eax]; lock cmpxchg8b [edi]; pause; cmovz eax, ecx; rep bsf ecx, ebx; int3
         let bytes = [
-            0x0f, 0x20, 0xd8, 0x0f, 0x01, 0x38, 0xf0, 0x0f, 0xc7, 0x0f, 0xf3, 0x90, 0x0f, 0x44,
-            0xc1, 0xf3, 0x0f, 0xbc, 0xcb, 0xcc,
+            0x0f, 0x20, 0xd8, 0x0f, 0x01, 0x38, 0xf0, 0x0f, 0xc7, 0x0f, 0xf3, 0x90, 0x0f, 0x44, 0xc1, 0xf3,
+            0x0f, 0xbc, 0xcb, 0xcc,
         ];
         verdict(".text", &bytes).unwrap();
     }

@@ -65,30 +65,19 @@ impl Toolchain {
         let sysroot = PathBuf::from(ask_rustc(root, &["--print", "sysroot"])?.trim());
         let library = sysroot.join("lib/rustlib/src/rust/library");
         if !library.join("core/src/lib.rs").is_file() {
-            bail!(
-                "no library sources in {}: run `rustup component add rust-src`",
-                library.display()
-            );
+            bail!("no library sources in {}: run `rustup component add rust-src`", library.display());
         }
-        let linker = sysroot.join(format!(
-            "lib/rustlib/{host}/bin/rust-lld{}",
-            std::env::consts::EXE_SUFFIX
-        ));
+        let linker = sysroot.join(format!("lib/rustlib/{host}/bin/rust-lld{}", std::env::consts::EXE_SUFFIX));
         if !linker.is_file() {
             bail!("the toolchain has no {}", linker.display());
         }
-        Ok(Toolchain {
-            version,
-            library,
-            linker,
-        })
+        Ok(Toolchain { version, library, linker })
     }
 
     /// The sysroot with `core` and `compiler_builtins`, built when it is not there yet.
     pub fn sysroot(&self, root: &Path, cache: &Path) -> Result<PathBuf> {
-        let key = lock::hex_digest(
-            format!("{} {LIBRARY_FLAGS:?} {BUILTINS_CFGS:?}", self.version).as_bytes(),
-        );
+        let key =
+            lock::hex_digest(format!("{} {LIBRARY_FLAGS:?} {BUILTINS_CFGS:?}", self.version).as_bytes());
         let done = cache.join(format!("sysroot-{}", &key[..16]));
         if done.is_dir() {
             return Ok(done);
@@ -96,9 +85,7 @@ impl Toolchain {
         eprintln!("building core and compiler_builtins for {TARGET} (once per compiler)");
         fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
         // Under another name first: a build that was broken off must not look finished.
-        let scratch = tempfile::Builder::new()
-            .prefix("sysroot-partial-")
-            .tempdir_in(cache)?;
+        let scratch = tempfile::Builder::new().prefix("sysroot-partial-").tempdir_in(cache)?;
         let lib = scratch.path().join(format!("lib/rustlib/{TARGET}/lib"));
         fs::create_dir_all(&lib)?;
         self.library_crate(root, scratch.path(), &lib, "core", "core/src/lib.rs", &[])?;
@@ -167,9 +154,8 @@ pub fn remap(from: &Path, to: &str) -> String {
 
 /// Runs a compiler to its end; its own messages have said what is wrong.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let status =
+        command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !status.success() {
         bail!("{what}: the compiler failed ({status})");
     }
@@ -177,16 +163,9 @@ pub fn run(command: &mut Command, what: &str) -> Result<()> {
 }
 
 fn ask_rustc(root: &Path, args: &[&str]) -> Result<String> {
-    let output = rustc(root)
-        .args(args)
-        .output()
-        .context("cannot start rustc")?;
+    let output = rustc(root).args(args).output().context("cannot start rustc")?;
     if !output.status.success() {
-        bail!(
-            "rustc {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("rustc {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).context("rustc printed something that is no text")
 }

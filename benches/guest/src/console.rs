@@ -4,21 +4,31 @@ use shootdown_abi::{DEBUG_PORT, SERIAL_PORT};
 
 use crate::machine::{in8, out8};
 
-/// Line status register, and its bit for an empty transmitter.
+/// Line status register, with its bits for room in the transmitter and for all bytes sent.
 const LINE_STATUS: u16 = SERIAL_PORT + 5;
-const TRANSMITTER_EMPTY: u8 = 1 << 5;
+const ROOM: u8 = 1 << 5;
+const ALL_SENT: u8 = 1 << 6;
 
 /// Prints text.
 pub fn put(text: &str) {
     for byte in text.bytes() {
-        // Bounded: on a machine without a serial port the text is lost, not the run.
-        for _ in 0..100_000 {
-            if in8(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
-                break;
-            }
-        }
+        wait_for(ROOM);
         out8(SERIAL_PORT, byte);
         out8(DEBUG_PORT, byte);
+    }
+}
+
+/// Waits until the last byte has left: a machine that is switched off loses the rest.
+pub fn drain() {
+    wait_for(ALL_SENT);
+}
+
+/// Bounded: on a machine without a serial port the text is lost, not the run.
+fn wait_for(bit: u8) {
+    for _ in 0..100_000 {
+        if in8(LINE_STATUS) & bit != 0 {
+            break;
+        }
     }
 }
 

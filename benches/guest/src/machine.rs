@@ -10,6 +10,8 @@ use core::ptr;
 
 use shootdown_abi::EXIT_PORT;
 
+use crate::console;
+
 /// Bits of a PTE: present, writable.
 pub const PRESENT_WRITABLE: u32 = 3;
 /// Bits of a PTE: cache disabled, write through.
@@ -81,6 +83,7 @@ fn out32(port: u16, value: u32) {
 
 /// Ends the machine: isa-debug-exit first; Bochs has none, but a port that takes the word `Shutdown`.
 pub fn end(code: u32) -> ! {
+    console::drain();
     out32(EXIT_PORT, code);
     for byte in *b"Shutdown" {
         out8(0x8900, byte);
@@ -101,10 +104,7 @@ pub fn set_up() {
     unsafe {
         let directory = (&raw mut DIRECTORY.0).cast::<u32>();
         for number in 0..IDENTITY_TABLES {
-            let table = (&raw mut IDENTITY)
-                .cast::<Table>()
-                .add(number)
-                .cast::<u32>();
+            let table = (&raw mut IDENTITY).cast::<Table>().add(number).cast::<u32>();
             for entry in 0..1024 {
                 let frame = (number * 1024 + entry) as u32;
                 *table.add(entry) = frame << 12 | PRESENT_WRITABLE;
@@ -180,16 +180,8 @@ pub fn start_others(wanted: u32) -> bool {
     // SAFETY: the low megabyte is ours but for the loader's information, which has been read.
     unsafe {
         let length = (&raw const trampoline_end) as usize - (&raw const trampoline) as usize;
-        ptr::copy_nonoverlapping(
-            &raw const trampoline,
-            (TRAMPOLINE_PAGE << 12) as *mut u8,
-            length,
-        );
-        ptr::copy_nonoverlapping(
-            (&raw const gdt_pointer).cast::<u8>(),
-            TRAMPOLINE_GDT_POINTER as *mut u8,
-            6,
-        );
+        ptr::copy_nonoverlapping(&raw const trampoline, (TRAMPOLINE_PAGE << 12) as *mut u8, length);
+        ptr::copy_nonoverlapping((&raw const gdt_pointer).cast::<u8>(), TRAMPOLINE_GDT_POINTER as *mut u8, 6);
         (&raw mut ap_directory).write_volatile((&raw const DIRECTORY) as u32);
     }
     send_to_others(ICR_INIT_OTHERS);

@@ -11,8 +11,8 @@
 //! | `shootdown` | one broadcast IPI, all acknowledged | interrupts between processors (`cpus=`, 4) |
 //!
 //! All run with paging on and 4 KiB pages. The result is a function of `n`
-//! alone (and shows that the emulator did the work right): the line `result
-//! LOAD 0x........` on the serial port. Then the machine is ended through
+//! alone (and shows that the emulator did the work right): the lines `start LOAD`
+//! and `result LOAD 0x........` on the serial port. Then the machine is ended through
 //! isa-debug-exit (QEMU and shootdown) or Bochs's shutdown port, whichever is there.
 #![no_std]
 #![no_main]
@@ -76,6 +76,10 @@ extern "C" fn main(magic: u32, info: *const u32) {
         machine::end(exit::BAD_COMMAND_LINE);
     };
     let n = n.unwrap_or(load.standard_n).max(1);
+    // Whoever measures takes the time from this line to the next.
+    console::put("start ");
+    console::put(load.name);
+    console::put("\n");
     match (load.run)(n, cpus) {
         Some(result) => {
             console::put("result ");
@@ -103,11 +107,7 @@ const LOADS: &[Load] = &[
         // SAFETY: touches registers and the stack only.
         run: |n, _| Some(unsafe { load_integer(n) }),
     },
-    Load {
-        name: "mixed",
-        standard_n: 100,
-        run: |n, _| Some(mixed::run(n)),
-    },
+    Load { name: "mixed", standard_n: 100, run: |n, _| Some(mixed::run(n)) },
     Load {
         name: "walk",
         standard_n: 1000,
@@ -137,11 +137,7 @@ const LOADS: &[Load] = &[
             })
         },
     },
-    Load {
-        name: "shootdown",
-        standard_n: 10_000,
-        run: shootdown,
-    },
+    Load { name: "shootdown", standard_n: 10_000, run: shootdown },
 ];
 
 fn shootdown(n: u32, cpus: u32) -> Option<u32> {

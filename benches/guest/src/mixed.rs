@@ -26,17 +26,9 @@ struct Memory {
     counts: [u32; 256],
 }
 
-const EMPTY: Node = Node {
-    key: 0,
-    left: NONE,
-    right: NONE,
-    sum: 0,
-};
+const EMPTY: Node = Node { key: 0, left: NONE, right: NONE, sum: 0 };
 
-static mut MEMORY: Memory = Memory {
-    nodes: [EMPTY; NODES],
-    counts: [0; 256],
-};
+static mut MEMORY: Memory = Memory { nodes: [EMPTY; NODES], counts: [0; 256] };
 
 /// Runs `n` passes; the result depends on all of them.
 pub fn run(n: u32) -> u32 {
@@ -67,10 +59,7 @@ fn fill(nodes: &mut [Node; NODES], seed: u32) {
     let mut state = seed | 1;
     for node in nodes {
         state = state.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
-        *node = Node {
-            key: state ^ state >> 15,
-            ..EMPTY
-        };
+        *node = Node { key: state ^ state >> 15, ..EMPTY };
     }
 }
 
@@ -81,11 +70,7 @@ fn insert(nodes: &mut [Node; NODES], new: u32) {
     let mut at = 0;
     loop {
         let node = &mut nodes[at as usize % NODES];
-        let child = if key < node.key {
-            &mut node.left
-        } else {
-            &mut node.right
-        };
+        let child = if key < node.key { &mut node.left } else { &mut node.right };
         if *child == NONE {
             *child = new;
             return;

@@ -1,0 +1,304 @@
+//! `cargo xtask qemu`: the same images on several machines have to compute the same.
+//!
+//! Every load runs under every strategy with 1, 2 and 4 processors, on QEMU, on
+//! Bochs when asked for, and on shootdown when it is built (there with 16 and
+//! 64 processors too). A checksum depends on the load's arguments alone, so
+//! all runs of a load have to print the same one, count the same operations
+//! and find no error.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::machine::{self, Boot, Outcome, Serial};
+use crate::{bochs, paths, qemu};
+
+/// Loads with arguments that make them small. The number of tasks is given, as it stands for
+/// two per processor otherwise; the pages are more than the window has slots.
+const LOADS: &[(&str, &str)] = &[
+    ("kmap-storm", "tasks=6 pages=1500 ops=400 warmup=50 think=4"),
+    ("pagecache-read", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
+    ("fork-cow", "tasks=4 pages=160 ops=60 rounds=3"),
+];
+
+/// All strategies but `none`, which is wrong by design.
+const STRATEGIES: &[&str] = &["lowmem", "atomic", "batched", "deferred-seq"];
+
+/// Little NORMAL memory, so that the files lie in HIGHMEM.
+const KERNEL_WORDS: &str = "normal=32M";
+const MEM: u32 = 128;
+
+/// Numbers of processors, everywhere and on shootdown.
+const CPUS: &[u32] = &[1, 2, 4];
+const SHOOTDOWN_CPUS: &[u32] = &[1, 2, 4, 16, 64];
+
+/// Exit status for `exit::OK`.
+const STATUS_OK: i32 = 33;
+
+/// What to run.
+pub struct Plan {
+    /// Directory with `kernel.elf` and `guest.elf`.
+    pub images: PathBuf,
+    /// Bochs as well?
+    pub bochs: bool,
+    /// The binary `shootdown`; nothing: where cargo puts it, if it is there.
+    pub shootdown: Option<PathBuf>,
+    /// Only these loads, strategies and numbers of processors; empty: all.
+    pub loads: Vec<String>,
+    pub strategies: Vec<String>,
+    pub cpus: Vec<u32>,
+    /// Further words for the kernel.
+    pub append: String,
+}
+
+enum Machine {
+    Shootdown(PathBuf),
+    Qemu,
+    Bochs,
+}
+
+impl Machine {
+    fn name(&self) -> &'static str {
+        match self {
+            Machine::Shootdown(_) => "shootdown",
+            Machine::Qemu => "qemu",
+            Machine::Bochs => "bochs",
+        }
+    }
+
+    fn cpus(&self) -> &'static [u32] {
+        match self {
+            Machine::Shootdown(_) => SHOOTDOWN_CPUS,
+            Machine::Qemu | Machine::Bochs => CPUS,
+        }
+    }
+
+    fn run(&self, boot: &Boot) -> Result<Outcome> {
+        match self {
+            Machine::Shootdown(program) => run_shootdown(program, boot),
+            Machine::Qemu => qemu::run(boot),
+            Machine::Bochs => bochs::run(boot, tempfile::tempdir()?.path()),
+        }
+    }
+}
+
+/// What a run has to print in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Verdict {
+    checksum: String,
+    operations: String,
+}
+
+/// Runs the plan; fails when a run does.
+pub fn run(plan: &Plan) -> Result<()> {
+    let machines = machines(plan)?;
+    let mut passed = 0;
+    let mut failed = 0;
+    for (load, arguments) in LOADS {
+        if !wanted(&plan.loads, load) {
+            continue;
+        }
+        // The first good run of a load says what the others have to print.
+        let mut expected: Option<(Verdict, String)> = None;
+        for strategy in STRATEGIES.iter().filter(|s| wanted(&plan.strategies, s)) {
+            for &cpus in SHOOTDOWN_CPUS {
+                if !plan.cpus.is_empty() && !plan.cpus.contains(&cpus) {
+                    continue;
+                }
+                for machine in machines.iter().filter(|m| m.cpus().contains(&cpus)) {
+                    let name = format!("{load:<14} {strategy:<12} {cpus:>2} cpus {}", machine.name());
+                    let boot = Boot {
+                        kernel: plan.images.join("kernel.elf"),
+                        modules: vec![format!(
+                            "{} {load} {arguments}",
+                            plan.images.join("guest.elf").display()
+                        )],
+                        append: format!("kmap={strategy} {KERNEL_WORDS} {}", plan.append)
+                            .trim_end()
+                            .to_owned(),
+                        cpus,
+                        mem: MEM,
+                        limit: Duration::from_secs(300),
+                    };
+                    let result = machine
+                        .run(&boot)
+                        .and_then(|outcome| judge(&outcome, load, strategy))
+                        .and_then(|verdict| compare(&mut expected, verdict, &name));
+                    match result {
+                        Ok(verdict) => {
+                            passed += 1;
+                            println!("ok     {name:<42} {} {}", verdict.checksum, verdict.operations);
+                        }
+                        Err(error) => {
+                            failed += 1;
+                            println!("FAILED {name:<42} {error:#}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        bail!("{failed} runs differ");
+    }
+    Ok(())
+}
+
+fn wanted(list: &[String], name: &str) -> bool {
+    list.is_empty() || list.iter().any(|entry| entry == name)
+}
+
+/// The machines of the plan, shootdown first; says aloud which are left out.
+fn machines(plan: &Plan) -> Result<Vec<Machine>> {
+    for (what, list, known) in [
+        ("workload", &plan.loads, LOADS.iter().map(|l| l.0).collect()),
+        ("strategy", &plan.strategies, STRATEGIES.to_vec()),
+    ] {
+        if let Some(name) = list.iter().find(|name| !known.contains(&name.as_str())) {
+            bail!("no {what} `{name}` here: one of {}", known.join(", "));
+        }
+    }
+    let mut machines = Vec::new();
+    let built = paths::target_dir(&paths::root())
+        .join("release")
+        .join(format!("shootdown{}", std::env::consts::EXE_SUFFIX));
+    match &plan.shootdown {
+        Some(path) if path.is_file() => machines.push(Machine::Shootdown(path.clone())),
+        Some(path) => bail!("no program {}", path.display()),
+        None if built.is_file() => machines.push(Machine::Shootdown(built)),
+        None => eprintln!("shootdown: left out, not built (cargo build --release)"),
+    }
+    if machine::installed(qemu::PROGRAM) {
+        machines.push(Machine::Qemu);
+    } else {
+        eprintln!("qemu: left out, {} is not installed", qemu::PROGRAM);
+    }
+    if plan.bochs {
+        if machine::installed(bochs::PROGRAM) {
+            machines.push(Machine::Bochs);
+        } else {
+            eprintln!("bochs: left out, {} is not installed", bochs::PROGRAM);
+        }
+    }
+    Ok(machines)
+}
+
+/// Reads the two closing lines of the kernel.
+fn judge(outcome: &Outcome, load: &str, strategy: &str) -> Result<Verdict> {
+    let text = outcome.serial.text();
+    let said = text.trim();
+    if let Some(status) = outcome.status
+        && status != STATUS_OK
+    {
+        bail!("exit status {status} instead of {STATUS_OK}; it printed: {said}");
+    }
+    let mut checksums = text.lines().filter_map(|line| line.strip_prefix("checksum "));
+    let (Some(line), None) = (checksums.next(), checksums.next()) else {
+        bail!("not exactly one checksum; it printed: {said}");
+    };
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [its_load, its_strategy, checksum] = words[..] else {
+        bail!("`checksum {line}` has not three words");
+    };
+    if (its_load, its_strategy) != (load, strategy) {
+        bail!("it ran {its_load} under {its_strategy}");
+    }
+    let Some(operations) = text.lines().find(|line| line.starts_with("operations ")) else {
+        bail!("no line of operations; it printed: {said}");
+    };
+    if !operations.ends_with(" errors 0") {
+        bail!("{operations}");
+    }
+    Ok(Verdict { checksum: checksum.to_owned(), operations: operations.to_owned() })
+}
+
+/// Holds a verdict against the first one of the load.
+fn compare(expected: &mut Option<(Verdict, String)>, verdict: Verdict, name: &str) -> Result<Verdict> {
+    match expected {
+        Some((first, _)) if *first == verdict => {}
+        Some((first, by)) => bail!(
+            "{} {}, but {} {} by {}",
+            verdict.checksum,
+            verdict.operations,
+            first.checksum,
+            first.operations,
+            by.split_whitespace().collect::<Vec<_>>().join(" ")
+        ),
+        None => *expected = Some((verdict.clone(), name.to_owned())),
+    }
+    Ok(verdict)
+}
+
+/// `shootdown boot`: serial port on standard output, exit status as QEMU's.
+pub fn run_shootdown(program: &Path, boot: &Boot) -> Result<Outcome> {
+    boot.check_files()?;
+    let mut command = Command::new(program);
+    command.arg("boot").arg(&boot.kernel);
+    for module in &boot.modules {
+        command.args(["--module", module]);
+    }
+    let mut child = command
+        .args(["--append", &boot.append])
+        .args(["--cpus", &boot.cpus.to_string()])
+        .args(["--mem", &format!("{}M", boot.mem)])
+        .args(["--cpu", "haswell-ep"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let serial = Serial::default();
+    let reader = child.stdout.take().map(|out| serial.follow(out));
+    let ended = machine::wait(&mut child, boot.limit, || false);
+    if let Some(reader) = reader {
+        let _ = reader.join();
+    }
+    let status = ended.with_context(|| format!("on shootdown, after it printed:\n{}", serial.text()))?;
+    Ok(Outcome { status: status.and_then(|status| status.code()), serial })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(status: i32, text: &'static str) -> Outcome {
+        let serial = Serial::default();
+        serial.follow(text.as_bytes()).join().unwrap();
+        Outcome { serial, status: Some(status) }
+    }
+
+    const GOOD: &str = "hello\r\nchecksum fork-cow atomic 0x00000001\r\noperations 7 errors 0\r\n";
+
+    #[test]
+    fn good_runs_pass() {
+        let verdict = judge(&outcome(33, GOOD), "fork-cow", "atomic").unwrap();
+        assert_eq!(verdict.checksum, "0x00000001");
+        assert_eq!(verdict.operations, "operations 7 errors 0");
+    }
+
+    #[test]
+    fn bad_runs_fail() {
+        assert!(judge(&outcome(35, GOOD), "fork-cow", "atomic").is_err());
+        assert!(judge(&outcome(33, GOOD), "fork-cow", "batched").is_err());
+        assert!(judge(&outcome(33, GOOD), "kmap-storm", "atomic").is_err());
+        assert!(judge(&outcome(33, "operations 7 errors 0\n"), "fork-cow", "atomic").is_err());
+        let errors = "checksum fork-cow atomic 0x1\noperations 7 errors 2\n";
+        assert!(judge(&outcome(33, errors), "fork-cow", "atomic").is_err());
+    }
+
+    #[test]
+    fn all_runs_of_a_load_are_held_against_the_first() {
+        let verdict = |checksum: &str| Verdict {
+            checksum: checksum.to_owned(),
+            operations: "operations 1 errors 0".to_owned(),
+        };
+        let mut expected = None;
+        compare(&mut expected, verdict("0x1"), "a").unwrap();
+        compare(&mut expected, verdict("0x1"), "b").unwrap();
+        let message = compare(&mut expected, verdict("0x2"), "c").unwrap_err();
+        assert!(message.to_string().contains("by a"), "{message}");
+    }
+}
