@@ -108,7 +108,9 @@ pub enum ConfigError {
         problem: &'static str,
     },
     /// Memory that the preset's processors cannot address.
-    #[error("mem: {given} bytes need physical addresses beyond the {bits} bits of '{preset}'; accepted are at most {limit} bytes")]
+    #[error(
+        "mem: {given} bytes need physical addresses beyond the {bits} bits of '{preset}'; accepted are at most {limit} bytes"
+    )]
     PhysicalBits {
         /// The size asked for.
         given: u64,
@@ -226,7 +228,8 @@ impl MachineConfig {
             "jitter" => self.jitter = number("jitter", value, "0 to 1000000 cycles")?,
             "max_cycles" if value == "none" => self.max_cycles = None,
             "max_cycles" => {
-                self.max_cycles = Some(number("max_cycles", value, "a number of cycles below 2^64, or none")?);
+                self.max_cycles =
+                    Some(number("max_cycles", value, "a number of cycles below 2^64, or none")?);
             }
             _ => self.preset.set(key, value)?,
         }
@@ -234,7 +237,11 @@ impl MachineConfig {
     }
 }
 
-fn number<T: std::str::FromStr>(key: &'static str, value: &str, accepted: &'static str) -> Result<T, ConfigError> {
+fn number<T: std::str::FromStr>(
+    key: &'static str,
+    value: &str,
+    accepted: &'static str,
+) -> Result<T, ConfigError> {
     value.parse().map_err(|_| ConfigError::Value { key, given: value.into(), accepted })
 }
 
@@ -274,7 +281,7 @@ fn check_memory(given: &str, bytes: u64) -> Result<(), ConfigError> {
         "is too little"
     } else if bytes > MAX_MEMORY {
         "is too much"
-    } else if bytes % PAGE != 0 {
+    } else if !bytes.is_multiple_of(PAGE) {
         "is not a multiple of 4K"
     } else {
         return Ok(());

@@ -213,7 +213,10 @@ mod tests {
         let sipi = Ipi::decode(Kind::P6, 0x0300_0000, 0x0000_4608);
         assert_eq!((sipi.mode, sipi.vector), (Mode::Startup, 8));
         let all = Ipi::decode(Kind::P6, 0, 0x000c_40fd);
-        assert_eq!((all.mode, all.vector, all.destination), (Mode::Fixed, 0xfd, Destination::AllExcludingSelf));
+        assert_eq!(
+            (all.mode, all.vector, all.destination),
+            (Mode::Fixed, 0xfd, Destination::AllExcludingSelf)
+        );
         assert_eq!(Ipi::decode(Kind::P6, 0, 0x0400).mode, Mode::Nmi);
         assert_eq!(Ipi::decode(Kind::P6, 0, 0x0300).mode, Mode::Reserved(3));
         assert_eq!(Ipi::decode(Kind::P6, 0, 0x0700).mode, Mode::Reserved(7));

@@ -105,7 +105,8 @@ impl Timer {
             Repeat::Periodic => {
                 // Whole periods that have ended by now, from the exact number of ticks.
                 let cycles = u128::from(now - run.start);
-                let passed = cycles * u128::from(self.bus_mhz) / (u128::from(self.clock_mhz) * self.divisor());
+                let passed =
+                    cycles * u128::from(self.bus_mhz) / (u128::from(self.clock_mhz) * self.divisor());
                 let initial = u128::from(self.initial.max(1));
                 let periods = passed.saturating_sub(run.ticks) / initial + 1;
                 let ticks = run.ticks + periods * initial;

@@ -176,8 +176,8 @@ impl Preset {
             let known: Vec<_> = Preset::names().collect();
             return Err(PresetError::Unknown { name: name_or_path.into(), known: known.join(", ") });
         }
-        let text =
-            std::fs::read_to_string(path).map_err(|source| PresetError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| PresetError::Read { path: path.into(), source })?;
         Preset::parse(name_or_path, &text)
     }
 
@@ -305,9 +305,7 @@ impl Preset {
             let Some(slot) = self.features.get_mut(name) else {
                 return Err(unknown(format!("features. and one of {}", Features::NAMES.join(", "))));
             };
-            *slot = value
-                .parse()
-                .map_err(|_| wrong(format!("is '{value}'; accepted are true and false")))?;
+            *slot = value.parse().map_err(|_| wrong(format!("is '{value}'; accepted are true and false")))?;
             return Ok(());
         }
         if let Some(name) = key.strip_prefix("tlb.") {
@@ -332,8 +330,11 @@ impl Preset {
     }
 
     fn validate(&self) -> Result<(), PresetError> {
-        let wrong =
-            |key: &str, problem: String| PresetError::Value { file: self.file.clone(), key: key.into(), problem };
+        let wrong = |key: &str, problem: String| PresetError::Value {
+            file: self.file.clone(),
+            key: key.into(),
+            problem,
+        };
         let range = |key: &str, value: u32, low: u32, high: u32| {
             if (low..=high).contains(&value) {
                 Ok(())

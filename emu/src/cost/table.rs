@@ -187,12 +187,7 @@ impl Cost {
                 "{value} lies outside its own bracket; accepted is low <= value <= high, here {low} to {high}"
             ));
         }
-        Ok(Cost {
-            value,
-            unit,
-            bracket,
-            source: raw.source,
-        })
+        Ok(Cost { value, unit, bracket, source: raw.source })
     }
 
     /// Reads an override: `120` or `120cycles` are cycles, `500ns` nanoseconds.
@@ -201,21 +196,13 @@ impl Cost {
         let (number, unit) = if let Some(ns) = text.strip_suffix("ns") {
             (ns, Unit::Nanoseconds)
         } else {
-            (
-                text.strip_suffix("cycles").unwrap_or(text),
-                Unit::Cycles,
-            )
+            (text.strip_suffix("cycles").unwrap_or(text), Unit::Cycles)
         };
         match number.trim().parse::<f64>() {
-            Ok(value) => Ok(Cost {
-                value,
-                unit,
-                bracket: None,
-                source: "set for this run".into(),
-            }),
-            Err(_) => Err(format!(
-                "'{text}' is no cost; accepted are cycles as in 120, or nanoseconds as in 500ns"
-            )),
+            Ok(value) => Ok(Cost { value, unit, bracket: None, source: "set for this run".into() }),
+            Err(_) => {
+                Err(format!("'{text}' is no cost; accepted are cycles as in 120, or nanoseconds as in 500ns"))
+            }
         }
     }
 

@@ -117,7 +117,8 @@ fn wrong_values_name_the_key_and_what_is_accepted() {
     assert!(e.contains("clock") && e.contains("fifo"), "{e}");
     let e = message(edited("GenuineIntel\"", "Genuine\""));
     assert!(e.contains("cpuid.vendor"), "{e}");
-    let e = message(edited("line_transfer = { cycles = 120, low = 60", "line_transfer = { cycles = 0, low = 0"));
+    let e =
+        message(edited("line_transfer = { cycles = 120, low = 60", "line_transfer = { cycles = 0, low = 0"));
     assert!(e.contains("accepted are 1 to"), "{e}");
 }
 

@@ -173,7 +173,9 @@ impl TlbShape {
                 assign(&mut self.second, second)
             }
             "second.holds" => match (&mut self.second, value) {
-                (None, _) => Err("cannot be set: this processor has no second level; set tlb.second first".into()),
+                (None, _) => {
+                    Err("cannot be set: this processor has no second level; set tlb.second first".into())
+                }
                 (Some(second), "small") => assign(&mut second.large, Ok(false)),
                 (Some(second), "small-and-large") => assign(&mut second.large, Ok(true)),
                 _ => Err(format!("is '{value}'; accepted are small, small-and-large")),

@@ -44,12 +44,15 @@ pub(super) fn kernel<'a>(file: &str, data: &'a [u8]) -> Result<Kernel<'a>, LoadE
     let given = header.e_entry(e);
     let mut entry = None;
     let mut segments = Vec::new();
-    for (i, program) in header.program_headers(e, data).map_err(|e| broken(e.to_string()))?.iter().enumerate() {
+    for (i, program) in header.program_headers(e, data).map_err(|e| broken(e.to_string()))?.iter().enumerate()
+    {
         let size = program.p_memsz(e);
         if program.p_type(e) != PT_LOAD || size == 0 {
             continue;
         }
-        let bytes = program.data(e, data).map_err(|()| broken(format!("segment {i} lies beyond the end of the file")))?;
+        let bytes = program
+            .data(e, data)
+            .map_err(|()| broken(format!("segment {i} lies beyond the end of the file")))?;
         if bytes.len() as u64 > u64::from(size) {
             return Err(broken(format!("segment {i} has more bytes in the file than in memory")));
         }

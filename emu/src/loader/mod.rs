@@ -73,7 +73,9 @@ pub enum LoadError {
         file: String,
     },
     /// The header asks for something that this loader does not do.
-    #[error("{file}: Multiboot header requires flags {flags:#06x}; accepted are bits 0 and 1 (of the lower 16)")]
+    #[error(
+        "{file}: Multiboot header requires flags {flags:#06x}; accepted are bits 0 and 1 (of the lower 16)"
+    )]
     HeaderFlags {
         /// The file.
         file: String,
@@ -109,7 +111,9 @@ pub enum LoadError {
         entry: u32,
     },
     /// A module finds no room.
-    #[error("module '{module}': its {bytes} bytes do not fit between {start:#x} and the end of RAM below 4 GiB, {end:#x}")]
+    #[error(
+        "module '{module}': its {bytes} bytes do not fit between {start:#x} and the end of RAM below 4 GiB, {end:#x}"
+    )]
     ModuleRoom {
         /// The module's string.
         module: String,
@@ -121,7 +125,9 @@ pub enum LoadError {
         end: u64,
     },
     /// The boot information finds no room.
-    #[error("{file}: no room for {bytes} bytes of boot information (command line, module strings) below {CONVENTIONAL_END:#x}")]
+    #[error(
+        "{file}: no room for {bytes} bytes of boot information (command line, module strings) below {CONVENTIONAL_END:#x}"
+    )]
     InfoRoom {
         /// The file.
         file: String,

@@ -80,11 +80,14 @@ impl Header {
     pub fn kernel<'a>(&self, file: &str, data: &'a [u8]) -> Result<Kernel<'a>, LoadError> {
         let wrong = |what: String| LoadError::HeaderAddresses { file: file.into(), what };
         let [header, load, load_end, bss_end, entry] = self.addresses;
-        let before = header
-            .checked_sub(load)
-            .ok_or_else(|| wrong(format!("load address {load:#x} is beyond the header's own, {header:#x}")))?;
+        let before = header.checked_sub(load).ok_or_else(|| {
+            wrong(format!("load address {load:#x} is beyond the header's own, {header:#x}"))
+        })?;
         let start = self.offset.checked_sub(before as usize).ok_or_else(|| {
-            wrong(format!("load address {load:#x} is {before} bytes before the header, which is at offset {}", self.offset))
+            wrong(format!(
+                "load address {load:#x} is {before} bytes before the header, which is at offset {}",
+                self.offset
+            ))
         })?;
         let available = &data[start..];
         // 0 means: the whole file.

@@ -41,7 +41,10 @@ fn elf(entry: u32, header: Option<u32>, parts: &[Part<'_>]) -> Vec<u8> {
 
 fn multiboot_words(flags: u32) -> Vec<u8> {
     let magic = 0x1bad_b002_u32;
-    [magic, flags, 0_u32.wrapping_sub(magic).wrapping_sub(flags)].iter().flat_map(|w| w.to_le_bytes()).collect()
+    [magic, flags, 0_u32.wrapping_sub(magic).wrapping_sub(flags)]
+        .iter()
+        .flat_map(|w| w.to_le_bytes())
+        .collect()
 }
 
 fn plain() -> Vec<u8> {
@@ -188,7 +191,10 @@ fn files_that_are_no_kernel_are_refused_with_the_reason() {
     let mut file = plain();
     file[16] = 1;
     assert!(refused(&file).contains("type 1"));
-    assert!(refused(&elf(0x10_0000, None, &[Part(0x10_0000, 0x10_0000, b"x", 1)])).contains("no Multiboot header"));
+    assert!(
+        refused(&elf(0x10_0000, None, &[Part(0x10_0000, 0x10_0000, b"x", 1)]))
+            .contains("no Multiboot header")
+    );
     assert!(refused(&elf(0, Some(3), &[])).contains("no loadable segment"));
 }
 
@@ -208,7 +214,9 @@ fn the_header_must_be_right_and_near() {
 
 #[test]
 fn segments_must_lie_in_ram() {
-    for (at, size) in [(0xff_f000, 0x1001), (0x2000_0000, 1), (0x9_f000, 1), (0xf_f000, 0x2000), (0xffff_f000, 0x2000)] {
+    for (at, size) in
+        [(0xff_f000, 0x1001), (0x2000_0000, 1), (0x9_f000, 1), (0xf_f000, 0x2000), (0xffff_f000, 0x2000)]
+    {
         let kernel = elf(at, Some(3), &[Part(at, at, b"", size.max(12))]);
         let message = refused(&kernel);
         assert!(message.contains(&format!("{at:#x}..")), "{message}");
