@@ -17,12 +17,14 @@ use crate::{account, elf, mm, percpu, println, refuse};
 /// All processes, linked through `family.next`; those that wait to be buried too.
 struct Table {
     first: Option<&'static Task>,
+    /// Whose stack is looked at next; none: the first.
+    check_next: Option<&'static Task>,
 }
 
 // SAFETY: tasks are shared by references that any processor may use.
 unsafe impl Send for Table {}
 
-static TABLE: SpinLock<Table> = SpinLock::new(Table { first: None });
+static TABLE: SpinLock<Table> = SpinLock::new(Table { first: None, check_next: None });
 
 /// Id of the process whose end is the machine's.
 static FIRST_ID: AtomicU32 = AtomicU32::new(0);
@@ -42,6 +44,9 @@ impl Table {
 
     fn remove(&mut self, task: &'static Task) {
         let after = task.family.next.get();
+        if self.check_next.is_some_and(|next| is(next, task)) {
+            self.check_next = after;
+        }
         match self.iter().find(|before| before.family.next.get().is_some_and(|next| is(next, task))) {
             Some(before) => before.family.next.set(after),
             None => self.first = after,
@@ -181,15 +186,9 @@ pub fn kill(frame: &TrapFrame, cr2: u32) -> ! {
 
 /// Looks whether the kernel stack of one process was overrun, the next one at each call.
 pub fn check_next_stack() {
-    static LAST: AtomicU32 = AtomicU32::new(0);
-    let table = TABLE.lock();
-    let last = LAST.load(Relaxed);
-    let next = table.iter().filter(|task| task.id > last).min_by_key(|task| task.id);
-    match next {
-        Some(task) => {
-            assert!(task.stack_is_sound(), "task {} has overrun its kernel stack", task.id);
-            LAST.store(task.id, Relaxed);
-        }
-        None => LAST.store(0, Relaxed),
+    let mut table = TABLE.lock();
+    if let Some(task) = table.check_next.or(table.first) {
+        assert!(task.stack_is_sound(), "task {} has overrun its kernel stack", task.id);
+        table.check_next = task.family.next.get();
     }
 }

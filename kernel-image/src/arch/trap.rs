@@ -79,7 +79,7 @@ impl TrapFrame {
 
     /// Whether ring 3 was interrupted.
     #[inline]
-    pub fn from_user(&self) -> bool {
+    pub fn is_from_user(&self) -> bool {
         self.cs & 3 == 3
     }
 }
@@ -188,7 +188,7 @@ fn leave(frame: &TrapFrame) {
 
 fn page_fault(frame: &mut TrapFrame) {
     let address = insn::read_cr2();
-    if !frame.from_user() && (address >= memlayout::page_offset() || current().mm.get().is_none()) {
+    if !frame.is_from_user() && (address >= memlayout::page_offset() || current().mm.get().is_none()) {
         die(frame, address);
     }
     // The kernel touches user memory with interrupts off or preemption off only after it has made
@@ -198,7 +198,7 @@ fn page_fault(frame: &mut TrapFrame) {
     }
     let outcome = mm::fault::handle(address, frame.error);
     if outcome.is_err() {
-        if !frame.from_user() {
+        if !frame.is_from_user() {
             die(frame, address);
         }
         process::kill(frame, address);
@@ -208,7 +208,7 @@ fn page_fault(frame: &mut TrapFrame) {
 
 /// An exception that nobody expects, or an interrupt that nobody sends.
 fn exception(frame: &mut TrapFrame) {
-    if frame.from_user() && frame.vector < EXCEPTIONS {
+    if frame.is_from_user() && frame.vector < EXCEPTIONS {
         insn::sti();
         process::kill(frame, insn::read_cr2());
     }

@@ -7,7 +7,7 @@
 //! overrun, one task per round; it is also what makes lazy switches a matter of
 //! course on a loaded processor.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, Ordering::Relaxed};
 
 use shootdown_abi::Activity;
 
@@ -66,14 +66,14 @@ pub fn idle() -> ! {
 
 /// Starts `kwatch` on every processor.
 pub fn start_threads() {
-    for cpu in 0..percpu::cpu_count() {
+    for (cpu, slot) in KWATCH.iter().enumerate().take(percpu::cpu_count()) {
         let task = Task::create(Task::new(new_id(), cpu, Role::Thread, Some(cpu)), kwatch)
             .expect("no memory for the stack of kwatch");
         // SAFETY: `tick` reads it only after THREADS_UP.
-        unsafe { KWATCH[cpu].set(task) }
+        unsafe { slot.set(task) }
         start(task);
     }
-    THREADS_UP.store(true, core::sync::atomic::Ordering::Release);
+    THREADS_UP.store(true, Ordering::Release);
 }
 
 extern "C" fn kwatch() -> ! {
@@ -104,7 +104,7 @@ pub fn tick() {
     if run::anyone_ready() && (left == 0 || task.role == Role::Idle) {
         task.want_resched();
     }
-    if ticks % KTICK_PERIOD == 0 && THREADS_UP.load(core::sync::atomic::Ordering::Acquire) {
+    if ticks.is_multiple_of(KTICK_PERIOD) && THREADS_UP.load(Ordering::Acquire) {
         let mut run = run::lock();
         let kwatch: &'static Task = KWATCH[cpu].get();
         if kwatch.state.get() == State::Sleeping {
