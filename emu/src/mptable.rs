@@ -12,18 +12,26 @@
 //!              LINT0, LINT1    type 4: 8259 and NMI, at every processor
 //! ```
 //!
+//! Two words of the BIOS data area tell where else a kernel should look: the
+//! extended data area and the end of base memory, both empty of tables.
+//!
 //! The 8259 is wired straight through the bootstrap processor ("virtual wire",
 //! no IMCR).
 
 use crate::apic::{DEFAULT_BASE, Kind};
 use crate::bus::ram::Ram;
 use crate::config::MachineConfig;
+use crate::loader::CONVENTIONAL_END;
 
 /// Where the floating pointer lies.
 pub const FLOATING_POINTER: u32 = 0xf_0000;
 /// Where the configuration table lies.
 pub const TABLE: u32 = FLOATING_POINTER + 16;
 
+/// BIOS data area: segment of the extended data area.
+const EXTENDED_DATA_SEGMENT: u64 = 0x40e;
+/// BIOS data area: KiB of base memory.
+const BASE_MEMORY_KIB: u64 = 0x413;
 const IO_APIC_ADDRESS: u32 = 0xfec0_0000;
 const HEADER: usize = 44;
 const ISA_BUS: u8 = 0;
@@ -35,11 +43,14 @@ const INT: u8 = 0;
 const NMI: u8 = 1;
 const EXT_INT: u8 = 3;
 
-/// Puts both structures into the firmware area.
+/// Puts both structures into the firmware area, and the two words into the BIOS data area.
 pub fn write(ram: &mut Ram, config: &MachineConfig) {
-    let table = table(config);
-    let stored =
-        ram.poke(u64::from(TABLE), &table) && ram.poke(u64::from(FLOATING_POINTER), &floating_pointer());
+    let extended = (CONVENTIONAL_END >> 4) as u16;
+    let base_kib = (CONVENTIONAL_END >> 10) as u16;
+    let stored = ram.poke(u64::from(TABLE), &table(config))
+        && ram.poke(u64::from(FLOATING_POINTER), &floating_pointer())
+        && ram.poke(EXTENDED_DATA_SEGMENT, &extended.to_le_bytes())
+        && ram.poke(BASE_MEMORY_KIB, &base_kib.to_le_bytes());
     debug_assert!(stored, "the firmware area is always there");
 }
 
@@ -172,6 +183,17 @@ mod tests {
             "has an APIC"
         );
         assert_eq!(bytes[16 + 36..16 + 40], 0xfee0_0000_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn the_bios_data_area_points_at_ram() {
+        let config = MachineConfig::new(Preset::builtin("p3").expect("built in"));
+        let mut ram = Ram::new(1 << 20);
+        write(&mut ram, &config);
+        let mut words = [0; 7];
+        assert!(ram.peek(EXTENDED_DATA_SEGMENT, &mut words));
+        assert_eq!(words[..2], 0x9fc0_u16.to_le_bytes());
+        assert_eq!(words[5..], 639_u16.to_le_bytes());
     }
 
     #[test]

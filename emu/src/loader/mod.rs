@@ -23,8 +23,8 @@ pub const HOLE_BYTES: u64 = FOUR_GIB - LOW_RAM_END;
 const FOUR_GIB: u64 = 1 << 32;
 /// What 36-bit physical addresses reach; RAM that the hole pushes beyond it cannot be used.
 const PHYSICAL_END: u64 = 1 << 36;
-/// End of the conventional memory that a kernel may use; a page of firmware data follows.
-const CONVENTIONAL_END: u64 = 0x9_f000;
+/// End of the conventional memory that a kernel may use; 1 KiB of firmware data follows, up to 640 KiB.
+pub const CONVENTIONAL_END: u64 = 0x9_fc00;
 /// Start of the firmware area below 1 MiB.
 const FIRMWARE: u64 = 0xe_0000;
 /// Start of RAM beyond the first megabyte.

@@ -11,7 +11,7 @@
 //!
 //! Left out: video modes, symbols, drives, APM.
 
-use super::{BootRequest, HIGH_START, Kernel, LoadError, MemoryMap, RegionKind, Segment};
+use super::{BootRequest, CONVENTIONAL_END, HIGH_START, Kernel, LoadError, MemoryMap, RegionKind, Segment};
 
 const MAGIC: u32 = 0x1bad_b002;
 /// The header lies within this many bytes from the start.
@@ -135,7 +135,7 @@ impl Info {
             arguments => format!("{name} {arguments}"),
         };
         let mut info = Info {
-            memory: [640, ((map.low_end() - HIGH_START) / 1024) as u32],
+            memory: [(CONVENTIONAL_END / 1024) as u32, ((map.low_end() - HIGH_START) / 1024) as u32],
             modules: places.iter().map(|&(start, end)| (start as u32, end as u32)).collect(),
             map: Vec::new(),
             strings: Vec::new(),
