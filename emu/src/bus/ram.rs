@@ -84,7 +84,8 @@ impl Ram {
         }
         let at = self.used * FRAME_BYTES;
         if at == self.bytes.len() {
-            let grow = (self.bytes.len() / 4).clamp(1 << 20, GROWTH);
+            // Whole frames, or the end would never be met exactly.
+            let grow = (self.bytes.len() / 4 & !(FRAME_BYTES - 1)).clamp(1 << 20, GROWTH);
             self.bytes.reserve_exact(grow);
             self.bytes.resize(at + grow, 0);
         }
