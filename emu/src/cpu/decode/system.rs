@@ -117,6 +117,10 @@ fn narrow(f: &Form) -> bool {
     match f.i.code() {
         Code::Jmp_m1616 | Code::Call_m1616 => true,
         Code::Lgdt_m1632_16 | Code::Lidt_m1632_16 | Code::Sgdt_m1632_16 | Code::Sidt_m1632_16 => true,
+        // A segment register has 16 bits whatever the operand size; ESP tells.
+        _ if matches!(f.i.mnemonic(), Mnemonic::Push | Mnemonic::Pop) => {
+            f.i.stack_pointer_increment().unsigned_abs() == 2
+        }
         _ => {
             stack_width(f) == Width::Word
                 || matches!(f.shape, Shape::R | Shape::RR | Shape::RM) && f.width == Width::Word
