@@ -14,5 +14,5 @@ pub const LINE_MAX: usize = 512;
 pub const TICK_COUNT: u32 = 100_000;
 /// Ticks that a task may run while others wait.
 pub const QUANTUM_TICKS: u32 = 2;
-/// Ticks between two rounds of a processor's `ktick` thread.
-pub const KTICK_PERIOD: u32 = 2;
+/// Ticks between two rounds of a processor's `kwatch` thread.
+pub const KWATCH_PERIOD: u32 = 2;

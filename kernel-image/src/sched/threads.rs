@@ -15,7 +15,7 @@ use super::run;
 use super::task::{Role, State, Task, current};
 use super::{begin, new_id, start};
 use crate::arch::insn;
-use crate::param::{KTICK_PERIOD, NCPU};
+use crate::param::{KWATCH_PERIOD, NCPU};
 use crate::percpu;
 use crate::sync::BootCell;
 use crate::{marks, process};
@@ -104,7 +104,7 @@ pub fn tick() {
     if run::anyone_ready() && (left == 0 || task.role == Role::Idle) {
         task.want_resched();
     }
-    if ticks.is_multiple_of(KTICK_PERIOD) && THREADS_UP.load(Ordering::Acquire) {
+    if ticks.is_multiple_of(KWATCH_PERIOD) && THREADS_UP.load(Ordering::Acquire) {
         let mut run = run::lock();
         let kwatch: &'static Task = KWATCH[cpu].get();
         if kwatch.state.get() == State::Sleeping {
