@@ -4,7 +4,8 @@
 //! Simulated cycles are none of this package's business: they do not depend on
 //! the host and belong to `shootdown-workloads`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use shootdown_emu::loader::BootRequest;
 use shootdown_emu::observe::Nobody;
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
 
@@ -50,9 +51,16 @@ pub struct Done {
 /// The guest did not end as it should.
 pub fn run(load: &Load, rounds: u64, preset: &str) -> Result<Done> {
     let config = MachineConfig { cpus: load.cpus, ..MachineConfig::new(Preset::load(preset)?) };
+    let memory = config.memory;
     let mut machine = Machine::new(config)?;
-    let line = format!("bench {} n={rounds} cpus={}", load.name, load.cpus);
-    machine.load_multiboot(BENCH_ELF, &line, &[]).context("bench.elf")?;
+    let arguments = format!("{} n={rounds} cpus={}", load.name, load.cpus);
+    machine.load_multiboot(&BootRequest {
+        kernel_name: "bench.elf",
+        kernel: BENCH_ELF,
+        arguments: &arguments,
+        modules: &[],
+        memory,
+    })?;
     let stop = machine.run(&mut Nobody);
     let console = String::from_utf8_lossy(&machine.take_console()).into_owned();
     if stop != Stop::Exit(0x10) {

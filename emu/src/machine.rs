@@ -14,7 +14,7 @@
 //! rights are revoked, changed code is dropped from the block cache.
 
 use crate::addr::Frame;
-use crate::apic::{Ipi, LocalApic, Mode as Delivery, targets};
+use crate::apic::{Ipi, LocalApic, Mode as Delivery, Role, Trigger, targets};
 use crate::bus::{Bus, ram::Ram};
 use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness};
 use crate::cpu::block::Blocks;
@@ -22,7 +22,7 @@ use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
 use crate::device::Devices;
 use crate::ledger::{Kind, LedgerTotals};
-use crate::loader::{BootState, LoadError, Module};
+use crate::loader::{BootRequest, LoadError};
 use crate::mmu::{self, Mmu, MmuOptions};
 use crate::observe::{Observer, Wanted, What};
 use crate::stats::Counters;
@@ -37,14 +37,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const LONGEST_SLICE: u64 = 1 << 22;
 
 /// A message on its way to one processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Arrival {
     cycle: u64,
     /// Order of sending, for messages that arrive in the same cycle.
     order: u64,
     from: usize,
     vector: u8,
-    delivery: u8,
+    delivery: Delivery,
+}
+
+impl Ord for Arrival {
+    fn cmp(&self, other: &Arrival) -> std::cmp::Ordering {
+        (self.cycle, self.order).cmp(&(other.cycle, other.order))
+    }
+}
+
+impl PartialOrd for Arrival {
+    fn partial_cmp(&self, other: &Arrival) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// One processor's figures at one moment.
@@ -145,22 +157,23 @@ impl Machine {
         let cpus = (0..config.cpus)
             .map(|i| {
                 let seed = mix(config.seed, i as u64);
-                let apic = LocalApic::new(i as u8, if i == 0 { crate::apic::Role::Bsp } else { crate::apic::Role::Ap }, preset);
+                let role = if i == 0 { Role::Bsp } else { Role::Ap };
+                let apic = LocalApic::new(i as u8, role, config.apic_kind(), preset.clock_mhz, preset.bus_mhz);
                 let mut cpu = Cpu::new(i, apic, Mmu::new(preset, seed, options), costs.clone(), i == 0);
                 cpu.identify(preset);
                 cpu
             })
             .collect();
         let mut bus =
-            Bus::new(Ram::new(config.memory), Devices::new(preset), config.strictness == Strictness::Strict);
-        crate::mptable::write(&mut bus.ram, config.cpus);
+            Bus::new(Ram::new(config.memory), Devices::new(preset).with_memory(config.memory), config.strictness == Strictness::Strict);
+        crate::mptable::write(&mut bus.ram, &config);
         Ok(Machine {
             runners: (0..config.cpus).map(|i| Runner::new(mix(!config.seed, i as u64))).collect(),
             inboxes: (0..config.cpus).map(|_| BinaryHeap::new()).collect(),
             cpus,
             bus,
             blocks: Blocks::default(),
-            options: RunOptions { skip_spins: config.shortcuts == Shortcuts::On && !fill, fill },
+            options: RunOptions { skip_spins: config.shortcuts == Shortcuts::On && !fill, fill, single: false },
             lookahead: u64::from(costs.line_transfer.min(costs.ipi_latency)).max(1),
             sent: 0,
             random: mix(config.seed, 1 << 32),
@@ -173,8 +186,9 @@ impl Machine {
     }
 
     /// Loads a Multiboot-1 kernel with its modules; the first processor will begin at its entry.
-    pub fn load_multiboot(&mut self, kernel: &[u8], command_line: &str, modules: &[Module<'_>]) -> Result<(), LoadError> {
-        let state: BootState = crate::loader::load(&mut self.bus.ram, kernel, command_line, modules)?;
+    pub fn load_multiboot(&mut self, request: &BootRequest<'_>) -> Result<(), LoadError> {
+        let image = crate::loader::load(request)?;
+        let state = image.write(|pa, bytes| self.bus.ram.poke(pa, bytes))?;
         system::enter_multiboot(&mut self.cpus[0], state.entry, state.ebx);
         Ok(())
     }
@@ -220,6 +234,32 @@ impl Machine {
         self.bus.devices.take_output()
     }
 
+    /// Drops all decoded code: after changing memory from outside between steps.
+    pub fn forget_code(&mut self) {
+        let epoch = self.blocks.epoch + 1;
+        self.blocks = Blocks::default();
+        self.blocks.epoch = epoch;
+        self.cpus.iter_mut().for_each(|c| c.mmu.forget_fetch());
+    }
+
+    /// Runs one instruction of processor `i`, or one resume of a repeated string instruction (an exception that it
+    /// raises is delivered), whatever the order of clocks.
+    pub fn step(&mut self, i: usize) -> Option<Stop> {
+        if self.cpus.get(i)?.clock >= self.cpus[i].event_at {
+            self.arrivals(i);
+        }
+        self.bus.attention = false;
+        let options = RunOptions { single: true, skip_spins: false, ..self.options };
+        let pause = self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, u64::MAX, options);
+        let stop = match pause {
+            Pause::Request(r) => self.request(i, r),
+            _ => None,
+        };
+        self.notes(i);
+        self.plan(i);
+        stop
+    }
+
     /// Figures at the marks `RoiBegin` and `RoiEnd`.
     pub fn region_of_interest(&self) -> (Option<&Snapshot>, Option<&Snapshot>) {
         (self.roi.0.as_ref(), self.roi.1.as_ref())
@@ -258,6 +298,12 @@ impl Machine {
     }
 
     fn drain(&mut self, observer: &mut dyn Observer) {
+        if self.bus.progress != self.progress.0 && self.bus.events.wanted.contains(Wanted::CONSOLE) {
+            let output = self.bus.devices.take_output();
+            if !output.is_empty() {
+                observer.console(&output);
+            }
+        }
         if !self.bus.events.events.is_empty() {
             for e in &self.bus.events.events {
                 observer.event(e);
@@ -372,16 +418,16 @@ impl Machine {
 
     fn arrive(&mut self, i: usize, a: Arrival) {
         let c = &mut self.cpus[i];
-        match Delivery::from_code(a.delivery) {
-            Some(Delivery::Fixed | Delivery::LowestPriority) => {
-                c.apic.accept(a.vector, crate::apic::Trigger::Edge);
+        match a.delivery {
+            Delivery::Fixed | Delivery::LowestPriority => {
+                c.apic.accept(a.vector, Trigger::Edge);
                 c.count.ipis_received += 1;
                 let what = What::IpiArrived { vector: a.vector, from: a.from as u8 };
                 self.bus.events.push(Wanted::IPIS, i, a.cycle, what);
             }
-            Some(Delivery::Nmi) => c.nmi = true,
-            Some(Delivery::Init) => system::init(c),
-            Some(Delivery::StartUp) if c.state == State::WaitForSipi => system::start_up(c, a.vector),
+            Delivery::Nmi => c.nmi = true,
+            Delivery::Init => system::init(c, &mut self.bus),
+            Delivery::Startup if c.state == State::WaitForSipi => system::start_up(c, a.vector),
             _ => {}
         }
     }
@@ -475,10 +521,10 @@ impl Machine {
     }
 
     fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
-        if ipi.is_deassert() {
+        if ipi.mode == Delivery::InitDeassert {
             return;
         }
-        let mask = targets(ipi, from, self.cpus.iter().map(|c| &c.apic));
+        let mask = targets(ipi, from, self.config.apic_kind(), self.cpus.iter().map(|c| c.apic.view()));
         self.cpus[from].count.ipis += 1;
         let what = What::IpiSent { vector: ipi.vector, targets: mask };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
@@ -497,7 +543,7 @@ impl Machine {
                 order: self.sent,
                 from,
                 vector: ipi.vector,
-                delivery: ipi.mode.code(),
+                delivery: ipi.mode,
             }));
             self.plan(j);
         }

@@ -110,5 +110,5 @@ impl Op {
     }
 }
 
-const _: () = assert!(std::mem::size_of::<Op>() == 32);
-const _: () = assert!(std::mem::size_of::<Step>() == 1);
+const _: () = assert!(size_of::<Op>() == 32);
+const _: () = assert!(size_of::<Step>() == 1);

@@ -37,8 +37,10 @@ pub enum Pause {
 pub struct RunOptions {
     /// Skip whole iterations of loops that only wait.
     pub skip_spins: bool,
-    /// Fill translations speculatively at instruction boundaries, from this seed.
+    /// Fill translations speculatively at instruction boundaries (`tlb.adversary=fill`).
     pub fill: bool,
+    /// Return after one instruction.
+    pub single: bool,
 }
 
 const JUMPS: usize = 4096;
@@ -111,7 +113,7 @@ impl Runner {
             if cpu.clock >= slice_end {
                 return Pause::SliceEnd;
             }
-            let mut single = options.fill;
+            let mut single = options.fill || options.single;
             if cpu.shadow {
                 // One instruction runs before interrupts are looked at.
                 cpu.shadow = false;
@@ -168,6 +170,9 @@ impl Runner {
             }
             if block.spin && options.skip_spins && !careful && cpu.eip == start {
                 self.skip(cpu, block, number, before, slice_end);
+            }
+            if options.single && !self.careful_next {
+                return Pause::SliceEnd;
             }
         }
     }
@@ -271,7 +276,7 @@ fn find_slow(
     let code = &mut code[..4096 - within];
     bus.ram.peek(pa, code);
     let costs = cpu.costs.clone();
-    let block = match decode_block(code, pa, lin, mode, &costs, None) {
+    let block = match decode_block(code, pa, mode, &costs, None) {
         Decoded::Block(b) => b,
         Decoded::NeedSecondPage => {
             let next = (lin | 0xfff).wrapping_add(1);
@@ -281,7 +286,7 @@ fn find_slow(
             let mut more = [0u8; 16];
             bus.ram.peek(second, &mut more);
             both.extend_from_slice(&more);
-            match decode_block(&both, pa, lin, mode, &costs, Some(Frame((second >> 12) as u32))) {
+            match decode_block(&both, pa, mode, &costs, Some(Frame((second >> 12) as u32))) {
                 Decoded::Block(b) => b,
                 Decoded::NeedSecondPage => return cpu.raise(Exception::GP0),
             }
