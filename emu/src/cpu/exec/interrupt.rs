@@ -419,3 +419,7 @@ mod tests {
         assert_eq!(f.values(), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 }
+
+#[cfg(test)]
+#[path = "transfer_tests.rs"]
+mod transfer_tests;

@@ -540,3 +540,7 @@ pub fn cpuid(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     let cost = cpu.costs.cpuid;
     finish(cpu, op, cost)
 }
+
+#[cfg(test)]
+#[path = "system_tests.rs"]
+pub(super) mod tests;

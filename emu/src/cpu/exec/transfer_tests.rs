@@ -1,0 +1,297 @@
+//! Tests of interrupts, exceptions and far transfers, on the processor of
+//! `system_tests.rs`.
+
+use super::super::system::tests::*;
+use super::super::{far, interrupt, segment};
+use crate::cpu::exception::{Class, Exception, vector};
+use crate::cpu::exec::system::{init, lgdt, mov_to_cr, start_up};
+use crate::cpu::flags::{self, IF, IOPL, RF, VM};
+use crate::cpu::op::{CS, DS, ES, FLAT, FS, Flow, Op, SS};
+use crate::cpu::{Request, State, Table, cr0};
+use crate::stop::Stop;
+use shootdown_abi::Activity;
+
+#[test]
+fn interrupt_from_ring_3_and_back() {
+    let mut r = rig();
+    r.gate(0x40, CODE0, 0x1_2345, 0x8e);
+    r.to_ring3();
+    let (ledger, clock) = (r.cpu.ledger.clone(), r.cpu.clock);
+    interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
+    assert_eq!((r.cpu.cpl, r.selector(CS), r.cpu.eip), (0, CODE0, 0x1_2345));
+    assert_eq!((r.selector(SS), r.cpu.regs[4]), (DATA0, STACK0 - 20));
+    let frame: Vec<u32> = (0..5).map(|i| r.peek32(STACK0 - 20 + 4 * i)).collect();
+    assert_eq!(frame, [0x5000, u32::from(CODE3), IF | 2, STACK3, u32::from(DATA3)]);
+    assert_eq!(r.cpu.flags.rest & IF, 0, "an interrupt gate clears IF");
+    assert_eq!(r.cpu.count.interrupts, 1);
+    let cost = u64::from(r.cpu.costs.interrupt_entry);
+    assert_eq!(r.cpu.clock - clock, cost);
+    // The entry is charged to the kernel, not to the user.
+    let spent = r.cpu.ledger.totals(r.cpu.clock).since(&ledger.totals(clock));
+    assert_eq!(spent.activity[Activity::Kernel as usize], cost);
+    assert_eq!(spent.activity[Activity::User as usize], 0);
+    assert_eq!(r.run(far::iret, op()), Err(Flow::Branch));
+    assert_eq!((r.cpu.cpl, r.cpu.eip, r.cpu.regs[4], r.selector(SS)), (3, 0x5000, STACK3, DATA3));
+    assert_eq!(r.cpu.flags.rest & IF, IF);
+    assert!(r.cpu.ledger.check(r.cpu.clock));
+}
+
+#[test]
+fn going_outward_makes_inner_data_segments_unusable() {
+    let mut r = rig();
+    r.cpu.regs[0] = u32::from(DATA3);
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: ES, ..op() }), Err(Flow::Branch));
+    r.to_ring3();
+    assert_eq!(r.selector(ES), DATA3, "ring 3 may use this one");
+    assert_eq!((r.selector(DS), r.cpu.seg[usize::from(DS)].attr), (0, 0));
+    let step = r.cpu.load::<u32>(&mut r.bus, &mem(DATA));
+    assert_eq!(step, Err(Flow::Fault));
+    assert_eq!(r.cpu.fault, Some(Exception::GP0));
+}
+
+#[test]
+fn trap_gate_keeps_if_and_a_fault_saves_rf_and_its_code() {
+    let mut r = rig();
+    r.gate(14, CODE0, 0x6000, 0x8f);
+    r.cpu.flags.set(IF);
+    let e = Exception::with_code(vector::PF, 2);
+    interrupt::deliver_exception(&mut r.cpu, &mut r.bus, e).expect("delivered");
+    let esp = r.cpu.regs[4];
+    assert_eq!(esp, STACK0 - 0x100 - 16, "same level: no SS:ESP");
+    let frame: Vec<u32> = (0..4).map(|i| r.peek32(esp + 4 * i)).collect();
+    assert_eq!(frame, [2, 0x4000, u32::from(CODE0), IF | RF | 2]);
+    assert_eq!(r.cpu.flags.rest & IF, IF);
+    assert_eq!(r.cpu.flags.rest & RF, 0);
+    assert_eq!((r.cpu.count.exceptions, r.cpu.count.page_faults), (1, 1));
+}
+
+#[test]
+fn sixteen_bit_gate_pushes_words() {
+    let mut r = rig();
+    r.gate(0x40, CODE0, 0x6000, 0x86);
+    interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
+    let esp = r.cpu.regs[4];
+    assert_eq!(esp, STACK0 - 0x100 - 6);
+    assert_eq!(r.peek32(esp), u32::from(CODE0) << 16 | 0x4000);
+    assert_eq!(r.run(far::iret, Op { bits: Op::OP16, ..op() }), Err(Flow::Branch));
+    assert_eq!((r.cpu.eip, r.cpu.regs[4]), (0x4000, STACK0 - 0x100));
+}
+
+#[test]
+fn int_n_needs_the_gates_permission() {
+    let mut r = rig();
+    r.gate(0x80, CODE0, 0x6000, 0xee);
+    r.gate(0x81, CODE0, 0x6000, 0x8e);
+    r.to_ring3();
+    let before = r.state();
+    let step = r.run(interrupt::int_n, Op { imm: 0x81, ..op() });
+    assert_eq!(r.fault(step), Exception::with_code(vector::GP, 0x81 * 8 + 2));
+    assert_eq!(r.state(), before);
+    let step = r.run(interrupt::int_n, Op { imm: 0x82, ..op() });
+    assert_eq!(r.fault(step), Exception::with_code(vector::GP, 0x82 * 8 + 2), "an empty gate");
+    assert_eq!(r.run(interrupt::int_n, Op { imm: 0x80, ..op() }), Err(Flow::Branch));
+    assert_eq!((r.cpu.cpl, r.cpu.eip), (0, 0x6000));
+    assert_eq!(r.peek32(r.cpu.regs[4]), 0x5002, "the next instruction");
+    assert_eq!(r.cpu.flags.rest & RF, 0);
+}
+
+#[test]
+fn absent_gate_is_np_with_idt_and_ext_bits() {
+    let mut r = rig();
+    r.gate(0x40, CODE0, 0x6000, 0x0e);
+    r.gate(11, CODE0, 0x7000, 0x8e);
+    interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("#NP delivered");
+    assert_eq!(r.cpu.eip, 0x7000);
+    assert_eq!(r.peek32(r.cpu.regs[4]), 0x40 * 8 + 2 + 1);
+}
+
+#[test]
+fn a_fault_in_delivery_becomes_a_double_then_a_triple_fault() {
+    let mut r = rig();
+    r.gate(14, CODE0, 0x6000, 0x8e);
+    r.gate(8, CODE0, 0x7000, 0x8e);
+    r.to_ring3();
+    r.poke32(TSS + 8, 0); // no stack for ring 0: #TS on every entry
+    let before = r.state();
+    let e = Exception::with_code(vector::PF, 4);
+    let end = interrupt::deliver_exception(&mut r.cpu, &mut r.bus, e);
+    assert_eq!(end, Err(Request::Stop(Stop::TripleFault { cpu: 0 })));
+    assert_eq!(r.cpu.state, State::Shutdown);
+    assert_eq!(r.state(), before);
+
+    // With a gate for the page fault only missing, the double fault is delivered with code 0.
+    let mut r = rig();
+    r.gate(8, CODE0, 0x7000, 0x8e);
+    interrupt::deliver_exception(&mut r.cpu, &mut r.bus, e).expect("#DF delivered");
+    assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4])), (0x7000, 0));
+}
+
+#[test]
+fn a_stack_that_is_too_small_changes_nothing() {
+    let mut r = rig();
+    r.gate(0x40, CODE0, 0x6000, 0x8e);
+    r.gate(12, CODE0, 0x7000, 0x8e);
+    r.poke32(TSS + 4, 0x1010);
+    r.poke32(TSS + 8, u32::from(SMALL_STACK));
+    r.to_ring3();
+    let before = r.state();
+    let stack = r.peek32(0x1000);
+    // 16-bit stack of 4 KiB: the first push at 0x100c lies beyond it.
+    let end = interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40);
+    assert!(end.is_err(), "#SS cannot be delivered on that stack either");
+    assert_eq!(r.state(), before);
+    assert_eq!(r.peek32(0x1000), stack);
+}
+
+#[test]
+fn v86_saves_segments_and_comes_back() {
+    let mut r = rig();
+    r.gate(0x40, CODE0, 0x6000, 0x8e);
+    let image = [0x100, 0x2000, VM | IF | IOPL | 2, 0xfffe, 0x3000, 0x11, 0x22, 0x33, 0x44];
+    for (i, v) in (0u32..).zip(image) {
+        let at = r.cpu.regs[4] + 4 * i;
+        r.poke32(at, v);
+    }
+    assert_eq!(r.run(far::iret, op()), Err(Flow::Branch));
+    assert!(r.cpu.v86() && r.cpu.cpl == 3);
+    assert_eq!((r.cpu.seg[usize::from(CS)].base, r.cpu.eip), (0x2_0000, 0x100));
+    interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
+    assert!(!r.cpu.v86() && r.cpu.cpl == 0);
+    assert_eq!(r.cpu.regs[4], STACK0 - 36);
+    let frame: Vec<u32> = (0..9).map(|i| r.peek32(STACK0 - 36 + 4 * i)).collect();
+    assert_eq!(frame, image);
+    assert_eq!((r.selector(DS), r.selector(FS)), (0, 0));
+    assert_eq!(r.run(far::iret, op()), Err(Flow::Branch));
+    assert!(r.cpu.v86());
+    assert_eq!((r.selector(ES), r.selector(DS), r.selector(FS)), (0x11, 0x22, 0x33));
+    // Without IOPL 3, `int n` and `iret` belong to the monitor.
+    r.cpu.flags.rest &= !IOPL;
+    let step = r.run(interrupt::int_n, Op { imm: 0x40, ..op() });
+    assert_eq!(r.fault(step), Exception::GP0);
+    let step = r.run(far::iret, op());
+    assert_eq!(r.fault(step), Exception::GP0);
+}
+
+#[test]
+fn call_gate_switches_stacks_and_retf_returns() {
+    let mut r = rig();
+    r.to_ring3();
+    r.poke32(STACK3, 0x1111);
+    r.poke32(STACK3 + 4, 0x2222);
+    let call = Op { disp: u32::from(GATE), imm: 0xffff_ffff, len: 7, ..op() };
+    assert_eq!(r.run(far::call_far_ptr, call), Err(Flow::Branch));
+    assert_eq!((r.cpu.cpl, r.selector(CS), r.cpu.eip), (0, CODE0, 0x5678));
+    assert_eq!((r.selector(SS), r.cpu.regs[4]), (DATA0, STACK0 - 24));
+    let frame: Vec<u32> = (0..6).map(|i| r.peek32(STACK0 - 24 + 4 * i)).collect();
+    assert_eq!(frame, [0x5007, u32::from(CODE3), 0x1111, 0x2222, STACK3, u32::from(DATA3)]);
+    assert_eq!(r.run(far::retf, Op { imm: 8, ..op() }), Err(Flow::Branch));
+    assert_eq!(
+        (r.cpu.cpl, r.cpu.eip, r.cpu.regs[4]),
+        (3, 0x5007, STACK3 + 8),
+        "parameters are gone from both stacks"
+    );
+    // The gate's target is not reachable by a jump, nor directly.
+    let step = r.run(far::jmp_far_ptr, call);
+    assert_eq!(r.fault(step), Exception::with_code(vector::GP, u32::from(CODE0)));
+    let step = r.run(far::call_far_ptr, Op { disp: u32::from(CODE0), ..call });
+    assert_eq!(r.fault(step), Exception::with_code(vector::GP, u32::from(CODE0)));
+}
+
+#[test]
+fn far_jump_checks_the_limit_and_a_far_call_that_cannot_push_changes_nothing() {
+    let mut r = rig();
+    let jump = |offset, selector: u16| Op { imm: offset, disp: u32::from(selector), ..op() };
+    let step = r.run(far::jmp_far_ptr, jump(0x1000, SMALL_CODE));
+    assert_eq!(r.fault(step), Exception::GP0);
+    assert_eq!(r.run(far::jmp_far_ptr, jump(0xfff, SMALL_CODE)), Err(Flow::Branch));
+    assert!(!r.cpu.seg[usize::from(CS)].big());
+    assert_eq!(r.run(far::jmp_far_ptr, jump(0x4000, CODE0)), Err(Flow::Branch));
+    r.cpu.regs[0] = u32::from(SMALL_STACK);
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: SS, ..op() }), Err(Flow::Branch));
+    r.cpu.regs[4] = 0x2000;
+    let before = r.state();
+    let step = r.run(far::call_far_ptr, jump(0x4000, CODE0));
+    assert_eq!(r.fault(step), Exception::SS0);
+    assert_eq!(r.state(), before);
+}
+
+#[test]
+fn task_switches_stop_the_run() {
+    let mut r = rig();
+    r.poke64(GDT + u32::from(FRESH), 0x0000_8900_3000_0067);
+    let step = r.run(far::jmp_far_ptr, Op { disp: u32::from(FRESH), at: 5, ..op() });
+    assert_eq!(step, Err(Flow::Request));
+    assert_eq!(r.cpu.eip, 0x4005);
+    assert!(matches!(r.cpu.request, Some(Request::Stop(Stop::Unmodelled { at: 0x4005, .. }))));
+}
+
+#[test]
+fn real_mode_to_protected_mode_and_back_to_real_interrupts() {
+    let mut r = rig();
+    init(&mut r.cpu, &mut r.bus);
+    assert_eq!(r.cpu.state, State::WaitForSipi);
+    start_up(&mut r.cpu, 8);
+    assert_eq!((r.cpu.seg[usize::from(CS)].base, r.selector(CS), r.cpu.eip), (0x8000, 0x800, 0));
+    // An interrupt through the vector table of real mode.
+    r.poke32(0x40 * 4, 0x1234_0056);
+    r.cpu.idtr = Table { base: 0, limit: 0x3ff };
+    r.cpu.regs[4] = 0x7000;
+    r.cpu.flags.set(IF);
+    interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
+    assert_eq!((r.cpu.seg[usize::from(CS)].base, r.cpu.eip, r.cpu.regs[4]), (0x1_2340, 0x56, 0x6ffa));
+    assert_eq!(r.cpu.flags.rest & IF, 0);
+    assert_eq!(r.run(far::iret, Op { bits: Op::OP16, ..op() }), Err(Flow::Branch));
+    assert_eq!((r.selector(CS), r.cpu.eip, r.cpu.flags.rest & IF), (0x800, 0, IF));
+    // The trampoline's way up: lgdt, PE, far jump with 32-bit offset.
+    r.poke32(DATA, GDT << 16 | u32::from(GDT_LIMIT));
+    r.poke32(DATA + 4, GDT >> 16 | 0xff00);
+    let lgdt16 = Op { bits: Op::OP16, seg: FLAT, ..mem(DATA) };
+    assert_eq!(r.run(lgdt, lgdt16), Err(Flow::Branch));
+    assert_eq!(r.cpu.gdtr, Table { base: GDT, limit: GDT_LIMIT }, "24-bit base");
+    r.cpu.regs[0] = r.cpu.cr0 | cr0::PE;
+    assert_eq!(r.run(mov_to_cr, op()), Err(Flow::Branch));
+    let jump = Op { imm: 0x12_3456, disp: u32::from(CODE0), ..op() };
+    assert_eq!(r.run(far::jmp_far_ptr, jump), Err(Flow::Branch));
+    assert_eq!(r.cpu.eip, 0x12_3456);
+    assert!(r.cpu.seg[usize::from(CS)].big());
+}
+
+#[test]
+fn sysenter_and_sysexit_use_flat_segments() {
+    let mut r = rig();
+    let step = r.run(far::sysenter, op());
+    assert_eq!(r.fault(step), Exception::GP0, "no selector set");
+    r.cpu.msr.sysenter = [u32::from(CODE0), STACK0, 0x7000];
+    r.to_ring3();
+    assert_eq!(r.run(far::sysenter, op()), Err(Flow::Branch));
+    assert_eq!((r.cpu.cpl, r.selector(CS), r.selector(SS)), (0, CODE0, DATA0));
+    assert_eq!((r.cpu.eip, r.cpu.regs[4], r.cpu.flags.rest & IF), (0x7000, STACK0, 0));
+    (r.cpu.regs[1], r.cpu.regs[2]) = (STACK3, 0x5002);
+    assert_eq!(r.run(far::sysexit, op()), Err(Flow::Branch));
+    assert_eq!((r.cpu.cpl, r.selector(CS), r.selector(SS)), (3, CODE3, DATA3));
+    assert_eq!((r.cpu.eip, r.cpu.regs[4]), (0x5002, STACK3));
+}
+
+#[test]
+fn into_and_int3_are_traps() {
+    let mut r = rig();
+    r.gate(4, CODE0, 0x6000, 0xee);
+    r.gate(3, CODE0, 0x7000, 0xee);
+    assert_eq!(r.run(interrupt::into, op()), Err(Flow::Branch));
+    assert_eq!(r.cpu.eip, 0x4002, "no overflow: the next instruction");
+    r.cpu.flags.put(flags::OF, true);
+    assert_eq!(r.run(interrupt::into, op()), Err(Flow::Branch));
+    assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4])), (0x6000, 0x4004));
+    assert_eq!(r.run(interrupt::int3, op()), Err(Flow::Branch));
+    assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4])), (0x7000, 0x6002));
+    assert_eq!(r.cpu.count.exceptions, 2);
+}
+
+#[test]
+fn a_trap_exception_is_reported_after_its_instruction() {
+    let mut r = rig();
+    r.gate(1, CODE0, 0x6000, 0x8e);
+    let e = Exception { vector: vector::DB, code: None, class: Class::Trap };
+    interrupt::deliver_exception(&mut r.cpu, &mut r.bus, e).expect("delivered");
+    assert_eq!(r.peek32(r.cpu.regs[4] + 8) & RF, 0, "traps do not set RF");
+}
