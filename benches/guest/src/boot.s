@@ -13,6 +13,8 @@ _start:
     cli
     cld
     lgdt [gdt_pointer]
+    # Multiboot leaves ESP undefined.
+    mov esp, offset boot_stack_top
     # A far return instead of a far jump: it takes the selector from the stack.
     push 0x08
     mov ecx, offset reload
