@@ -220,6 +220,8 @@ pub struct Cpu {
     pub marked: Activity,
     /// Costs in cycles.
     pub costs: Costs,
+    /// What CPUID answers; see [`Cpu::identify`].
+    pub identity: exec::cpuid::Identity,
     /// Counts segment loads, so that the loop knows when to compute the decoding mode again.
     pub(crate) segment_changes: u64,
 }
@@ -379,6 +381,7 @@ impl Cpu {
             ledger: Ledger::default(),
             marked: if bsp { Activity::Kernel } else { Activity::Idle },
             costs,
+            identity: exec::cpuid::Identity::default(),
             segment_changes: 0,
         };
         if !bsp {

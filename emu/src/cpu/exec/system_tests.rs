@@ -128,7 +128,7 @@ impl Rig {
     }
 
     /// Goes to ring 3 through `iret`, with IF set.
-    pub fn to_ring3(&mut self) {
+    pub fn enter_ring3(&mut self) {
         for (i, v) in (0u32..).zip([0x5000, u32::from(CODE3), IF | 2, STACK3, u32::from(DATA3)]) {
             let at = self.cpu.regs[4] + 4 * i;
             self.poke32(at, v);
@@ -331,7 +331,7 @@ fn table_registers_load_and_store() {
 #[test]
 fn privileged_instructions_fault_in_ring_3() {
     let mut r = rig();
-    r.to_ring3();
+    r.enter_ring3();
     let table: [crate::cpu::op::Handler; 10] =
         [mov_to_cr, mov_from_cr, mov_to_dr, lgdt, lidt, clts, invlpg, hlt, wbinvd, msr::rdmsr];
     for h in table {
@@ -391,7 +391,7 @@ fn ports_ask_iopl_then_the_tss() {
     for i in 0..0x801 {
         r.poke32(TSS + 0x68 + 4 * i, u32::MAX);
     }
-    r.to_ring3();
+    r.enter_ring3();
     let step = r.run(io::in_dx::<u8>, op());
     assert_eq!(r.fault(step), Exception::GP0);
     // Allow 0x2f0 and 0x2f1 only.

@@ -15,7 +15,7 @@ use shootdown_abi::Activity;
 fn interrupt_from_ring_3_and_back() {
     let mut r = rig();
     r.gate(0x40, CODE0, 0x1_2345, 0x8e);
-    r.to_ring3();
+    r.enter_ring3();
     let (ledger, clock) = (r.cpu.ledger.clone(), r.cpu.clock);
     interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
     assert_eq!((r.cpu.cpl, r.selector(CS), r.cpu.eip), (0, CODE0, 0x1_2345));
@@ -41,7 +41,7 @@ fn going_outward_makes_inner_data_segments_unusable() {
     let mut r = rig();
     r.cpu.regs[0] = u32::from(DATA3);
     assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: ES, ..op() }), Err(Flow::Branch));
-    r.to_ring3();
+    r.enter_ring3();
     assert_eq!(r.selector(ES), DATA3, "ring 3 may use this one");
     assert_eq!((r.selector(DS), r.cpu.seg[usize::from(DS)].attr), (0, 0));
     let step = r.cpu.load::<u32>(&mut r.bus, &mem(DATA));
@@ -82,7 +82,7 @@ fn int_n_needs_the_gates_permission() {
     let mut r = rig();
     r.gate(0x80, CODE0, 0x6000, 0xee);
     r.gate(0x81, CODE0, 0x6000, 0x8e);
-    r.to_ring3();
+    r.enter_ring3();
     let before = r.state();
     let step = r.run(interrupt::int_n, Op { imm: 0x81, ..op() });
     assert_eq!(r.fault(step), Exception::with_code(vector::GP, 0x81 * 8 + 2));
@@ -110,7 +110,7 @@ fn a_fault_in_delivery_becomes_a_double_then_a_triple_fault() {
     let mut r = rig();
     r.gate(14, CODE0, 0x6000, 0x8e);
     r.gate(8, CODE0, 0x7000, 0x8e);
-    r.to_ring3();
+    r.enter_ring3();
     r.poke32(TSS + 8, 0); // no stack for ring 0: #TS on every entry
     let before = r.state();
     let e = Exception::with_code(vector::PF, 4);
@@ -133,7 +133,7 @@ fn a_stack_that_is_too_small_changes_nothing() {
     r.gate(12, CODE0, 0x7000, 0x8e);
     r.poke32(TSS + 4, 0x1010);
     r.poke32(TSS + 8, u32::from(SMALL_STACK));
-    r.to_ring3();
+    r.enter_ring3();
     let before = r.state();
     let stack = r.peek32(0x1000);
     // 16-bit stack of 4 KiB: the first push at 0x100c lies beyond it.
@@ -175,7 +175,7 @@ fn v86_saves_segments_and_comes_back() {
 #[test]
 fn call_gate_switches_stacks_and_retf_returns() {
     let mut r = rig();
-    r.to_ring3();
+    r.enter_ring3();
     r.poke32(STACK3, 0x1111);
     r.poke32(STACK3 + 4, 0x2222);
     let call = Op { disp: u32::from(GATE), imm: 0xffff_ffff, len: 7, ..op() };
@@ -262,7 +262,7 @@ fn sysenter_and_sysexit_use_flat_segments() {
     let step = r.run(far::sysenter, op());
     assert_eq!(r.fault(step), Exception::GP0, "no selector set");
     r.cpu.msr.sysenter = [u32::from(CODE0), STACK0, 0x7000];
-    r.to_ring3();
+    r.enter_ring3();
     assert_eq!(r.run(far::sysenter, op()), Err(Flow::Branch));
     assert_eq!((r.cpu.cpl, r.selector(CS), r.selector(SS)), (0, CODE0, DATA0));
     assert_eq!((r.cpu.eip, r.cpu.regs[4], r.cpu.flags.rest & IF), (0x7000, STACK0, 0));
