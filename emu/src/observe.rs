@@ -23,6 +23,8 @@ bitflags::bitflags! {
         const MARKS = 16;
         /// Stale uses.
         const STALE = 32;
+        /// Output of the guest's console, as it comes.
+        const CONSOLE = 64;
     }
 }
 
@@ -78,6 +80,8 @@ pub trait Observer {
     fn wanted(&self) -> Wanted;
     /// One event.
     fn event(&mut self, event: &Event);
+    /// Output of the guest's serial and debug ports since the last call, if [`Wanted::CONSOLE`] is wanted.
+    fn console(&mut self, _bytes: &[u8]) {}
 }
 
 /// Listens to nothing.

@@ -1,2 +1,38 @@
-//! placeholder
-fn main() {}
+//! `shootdown`: what keeping the TLBs of many processors honest costs.
+//!
+//! ```text
+//!  cli.rs      the command line, as types
+//!  command/    one file per command
+//!  output.rs   where results go, colour, exit status
+//! ```
+
+mod cli;
+mod command;
+mod interrupt;
+mod output;
+mod settings;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use output::{BAD_INPUT, Status};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Boot(options) => command::boot::run(options),
+        Command::Run(options) => command::run::run(options),
+        Command::Compare(options) => command::compare::run(options),
+        Command::List(options) => command::list::run(options),
+        Command::Completions(options) => command::completions::run(options),
+        Command::Man => command::man::run(),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(error) if output::is_broken_pipe(&error) => Status::Sound.into(),
+        Err(error) => {
+            output::message(&format!("shootdown: {}", output::one_line(&error)));
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}

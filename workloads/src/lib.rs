@@ -1,1 +1,45 @@
-//! placeholder
+//! `shootdown-workloads`: loads, strategies and cells; runs them on the emulator and makes results of it.
+//!
+//! ```text
+//!  Cell (load, strategy, kernel, machine) -> run -> Outcome -> Report -> JSON | table | CSV
+//!                                             \__ Collector: marks -> histograms
+//! ```
+//!
+//! A *cell* is one load under one configuration. Equal cells give equal bytes:
+//! nothing of the host (time, names, paths, number of threads) is in a result.
+//!
+//! Where to look:
+//!
+//! | for | file |
+//! |---|---|
+//! | which loads and keys there are | `workload.rs` |
+//! | which strategies and planted faults there are | `strategy.rs` |
+//! | `--set key=value` | `cell.rs`, `kernel.rs` |
+//! | configuration files | `config_file.rs` |
+//! | latencies | `collect.rs` |
+//! | one run | `run.rs` |
+//! | several runs side by side | `compare.rs` |
+//! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs` |
+//! | the state of a machine that got stuck | `state.rs` |
+
+pub mod boot;
+pub mod cell;
+pub mod collect;
+pub mod compare;
+pub mod config_file;
+pub mod csv;
+pub mod image;
+pub mod kernel;
+pub mod report;
+pub mod run;
+pub mod state;
+pub mod strategy;
+pub mod summary;
+pub mod table;
+pub mod workload;
+
+pub use cell::{Cell, KeyError};
+pub use report::{Report, Row};
+pub use run::{Outcome, RunError, run};
+pub use strategy::Strategy;
+pub use workload::Workload;

@@ -1,0 +1,191 @@
+//! The command line, as types and nothing else.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Measures what keeping the TLBs of many processors honest costs, on a cycle-approximate x86 multiprocessor.
+#[derive(Debug, Parser)]
+#[command(name = "shootdown", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 all well; 1 the run found something wrong (harmful use of a stale translation, \
+wrong data, a guest that failed or got stuck); 2 bad usage or input."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot a Multiboot kernel; its console goes to standard output
+    Boot(Boot),
+    /// Run one load under one strategy
+    Run(Run),
+    /// Run a load under several strategies and show them side by side
+    Compare(Compare),
+    /// List what there is
+    List(List),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+/// Options of `boot`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: the guest's own, (value << 1) | 1 of what it writes to port 0xf4, as on QEMU; \
+1 when it gets stuck, with every processor's state on standard error; 2 bad usage or input."
+)]
+pub struct Boot {
+    /// A Multiboot-1 kernel, a 32-bit ELF file
+    pub kernel: PathBuf,
+    /// A module: the path of the file, then its arguments ("path arguments"); may be given again
+    #[arg(long = "module", value_name = "FILE")]
+    pub modules: Vec<String>,
+    /// The kernel's command line
+    #[arg(long, value_name = "STRING", default_value = "", hide_default_value = true)]
+    pub append: String,
+    /// Write statistics as JSON
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// Stop at an access to a port, address or MSR where nothing is
+    #[arg(long, overrides_with = "no_strict")]
+    pub strict: bool,
+    /// Let such accesses float, as on a PC (the default)
+    #[arg(long, overrides_with = "strict")]
+    pub no_strict: bool,
+    /// Cycles without a sign of progress (port output, counted operations) after which a guest is stuck, or none
+    #[arg(long, value_name = "CYCLES", default_value = "10000000000")]
+    pub patience: String,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+}
+
+/// Options of every command that builds a machine.
+#[derive(Debug, Args)]
+pub struct Machine {
+    /// Processor preset, or the path of a .toml file (`list cpus`) [default: p3]
+    #[arg(long, value_name = "PRESET")]
+    pub cpu: Option<String>,
+    /// Number of processors, 1 to 64 [default: 4]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub cpus: Option<String>,
+    /// RAM, as 128M or 4G [default: 128M]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    pub mem: Option<String>,
+    /// Seed of everything that is random [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub seed: Option<String>,
+    /// Stop after this many cycles
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub max_cycles: Option<String>,
+}
+
+/// Options of every command that runs cells.
+#[derive(Debug, Args)]
+pub struct Cell {
+    /// The load (`list workloads`) [default: kmap-storm]
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Set any key of a configuration file; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Read keys from a TOML file; options on the command line win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write the result to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The strategy (`list strategies`) [default: batched]
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Option<String>,
+    /// The cell.
+    #[command(flatten)]
+    pub cell: Cell,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The strategies, separated by commas (`list strategies`) [default: atomic,batched,deferred-seq]
+    #[arg(long, value_name = "NAMES")]
+    pub strategies: Option<String>,
+    /// The cell.
+    #[command(flatten)]
+    pub cell: Cell,
+}
+
+/// Options of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Which list
+    pub what: Listing,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    Text,
+    /// One JSON document, enough to repeat the run
+    Json,
+    /// One line for each figure
+    Csv,
+}
+
+/// How lists are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    Text,
+    /// A JSON array
+    Json,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listing {
+    /// Processor presets
+    Cpus,
+    /// Mapping strategies and planted faults
+    Strategies,
+    /// Loads and their keys
+    Workloads,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,135 @@
+//! `boot`: any Multiboot kernel; its console to standard output, its exit status as ours.
+
+use crate::cli::Boot;
+use crate::interrupt;
+use crate::output::{Sink, Status, message};
+use anyhow::{Context, Result, bail};
+use shootdown_emu::config::Strictness;
+use shootdown_emu::cost::DEFAULT_PRESET;
+use shootdown_emu::loader::{BootRequest, Module};
+use shootdown_emu::observe::{Event, Observer, Wanted};
+use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
+use shootdown_workloads::boot::{BootConfig, BootStats};
+use shootdown_workloads::state;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// The command.
+pub fn run(options: &Boot) -> Result<Status> {
+    let config = config(options)?;
+    let patience = match options.patience.as_str() {
+        "none" => None,
+        cycles => Some(cycles.parse().ok().filter(|&n: &u64| n > 0).with_context(|| {
+            format!("--patience: '{cycles}' is not accepted; accepted are a number of cycles from 1, or none")
+        })?),
+    };
+    let path = options.kernel.display().to_string();
+    let kernel = std::fs::read(&options.kernel).with_context(|| format!("{path}: cannot read the kernel"))?;
+    let modules = modules(&options.modules)?;
+    let memory = config.memory;
+    let mut machine = Machine::new(config)?;
+    machine.load_multiboot(&BootRequest {
+        kernel_name: &path,
+        kernel: &kernel,
+        arguments: &options.append,
+        modules: &modules,
+        memory,
+    })?;
+    let stats = options.stats.as_deref().map(|p| Sink::open(Some(p))).transpose()?;
+    let described = BootConfig::new(&machine, &kernel, &options.append, &modules);
+
+    let interrupt = interrupt::flag();
+    machine.stop_when(Arc::clone(&interrupt));
+    if let Some(cycles) = patience {
+        machine.set_patience(cycles);
+    }
+    let mut console = Console { interrupt, failed: None };
+    let start = Instant::now();
+    let stop = machine.run(&mut console);
+    console.console(&machine.take_console());
+    let result = BootStats::new(&machine, described, &stop);
+    message(&format!(
+        "{} in {} cycles, {:.1} M instructions in {:.1} s",
+        stop,
+        result.cycles,
+        result.instructions as f64 / 1e6,
+        start.elapsed().as_secs_f64()
+    ));
+    if !matches!(stop, Stop::Exit(_) | Stop::Interrupted | Stop::CycleLimit(_)) {
+        message(state::describe(&machine).trim_end());
+    }
+    if let Some(stats) = stats {
+        stats.write(&result.to_json()?)?;
+    }
+    if let Some(error) = console.failed {
+        return Err(error).context("cannot write the console");
+    }
+    Ok(match stop.code() {
+        // A process has eight bits of status, as under QEMU.
+        Some(code) => Status::Guest((code & 0xff) as u8),
+        None => Status::Wrong,
+    })
+}
+
+fn config(options: &Boot) -> Result<MachineConfig> {
+    let given = &options.machine;
+    let preset = Preset::load(given.cpu.as_deref().unwrap_or(DEFAULT_PRESET))?;
+    let mut config = MachineConfig::new(preset);
+    config.strictness = if options.strict { Strictness::Strict } else { Strictness::Lenient };
+    for (key, value) in
+        [("cpus", &given.cpus), ("mem", &given.mem), ("seed", &given.seed), ("max_cycles", &given.max_cycles)]
+    {
+        if let Some(value) = value {
+            config.set(key, value)?;
+        }
+    }
+    config.validate()?;
+    Ok(config)
+}
+
+/// Reads the modules: the first word of each is the path.
+fn modules(strings: &[String]) -> Result<Vec<Module>> {
+    let read = |string: &String| {
+        let Some(path) = string.split_ascii_whitespace().next() else {
+            bail!("--module: empty; accepted is the path of a file, then its arguments");
+        };
+        let bytes = std::fs::read(path).with_context(|| format!("{path}: cannot read the module"))?;
+        Ok(Module { string: string.clone(), bytes })
+    };
+    strings.iter().map(read).collect()
+}
+
+/// Passes the guest's console on as it comes.
+struct Console {
+    interrupt: Arc<AtomicBool>,
+    failed: Option<io::Error>,
+}
+
+impl Console {
+    fn write(bytes: &[u8]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+}
+
+impl Observer for Console {
+    fn wanted(&self) -> Wanted {
+        Wanted::CONSOLE
+    }
+
+    fn event(&mut self, _: &Event) {}
+
+    fn console(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() || self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = Console::write(bytes) {
+            // Nobody listens any more: end the run.
+            self.failed = Some(error);
+            self.interrupt.store(true, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `compare`: one load under several strategies, side by side. And `run`, which is one of it.
+
+use crate::cli::{self, Format};
+use crate::output::{Sink, Status, message};
+use crate::{interrupt, settings};
+use anyhow::Result;
+use shootdown_workloads::compare::{Comparison, compare};
+use shootdown_workloads::{Cell, Strategy, csv, table};
+use std::time::Instant;
+
+/// The command.
+pub fn run(options: &cli::Compare) -> Result<Status> {
+    let read = settings::read(&options.cell, &[])?;
+    let strategies = match &options.strategies {
+        Some(names) => settings::strategy_list(names)?,
+        None => read.strategies.unwrap_or_else(|| Strategy::COMPARED.to_vec()),
+    };
+    cells(&options.cell, &read.cell, &strategies)
+}
+
+/// Runs a cell under some strategies and writes the result.
+pub fn cells(options: &cli::Cell, cell: &Cell, strategies: &[Strategy]) -> Result<Status> {
+    cell.machine.validate()?;
+    let sink = Sink::open(options.out.as_deref())?;
+    let start = Instant::now();
+    let done = match compare(cell, strategies, &interrupt::flag()) {
+        Ok(done) => done,
+        Err(error) => {
+            sink.discard();
+            return Err(error.into());
+        }
+    };
+    let elapsed = start.elapsed().as_secs_f64();
+    report(&done);
+    if done.outcomes.is_empty() {
+        sink.discard();
+        return Ok(Status::Wrong);
+    }
+    let text = match options.format {
+        Format::Text => table::render(&done.report, sink.paint()),
+        Format::Json => done.report.to_json()?,
+        Format::Csv => csv::render(&done.report),
+    };
+    sink.write(&text)?;
+    let instructions: u64 = done.outcomes.iter().map(|o| o.instructions).sum();
+    message(&format!(
+        "{} of {} strategies, {:.0} M guest instructions in {elapsed:.1} s",
+        done.outcomes.len(),
+        strategies.len(),
+        instructions as f64 / 1e6
+    ));
+    let sound = done.interrupted.is_empty() && done.report.rows.iter().all(|r| r.problems().is_empty());
+    Ok(if sound { Status::Sound } else { Status::Wrong })
+}
+
+/// What went wrong, to standard error: the stop, what the guest said last, every processor's state.
+fn report(done: &Comparison) {
+    for strategy in &done.interrupted {
+        message(&format!("{}: interrupted, its row is left out", strategy.name()));
+    }
+    for outcome in &done.outcomes {
+        let name = &outcome.row.strategy;
+        for problem in outcome.row.problems() {
+            message(&format!("{name}: {problem}"));
+        }
+        if !outcome.is_complete() {
+            message(&format!("{name}: {}", outcome.stop));
+            let lines: Vec<_> = outcome.console.lines().collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(CONSOLE_LINES)) {
+                message(&format!("{name}: console: {line}"));
+            }
+        }
+        if let Some(state) = &outcome.state {
+            message(state.trim_end());
+        }
+    }
+}
+
+/// Lines of the guest's console that are shown when it did not end well.
+const CONSOLE_LINES: usize = 20;

@@ -1,0 +1,117 @@
+//! `list`: presets, strategies, loads.
+
+use crate::cli::{List, ListFormat, Listing};
+use crate::output::{Sink, Status};
+use anyhow::Result;
+use serde_json::{Value, json};
+use shootdown_emu::Preset;
+use shootdown_workloads::Strategy;
+use shootdown_workloads::strategy::FAULTS;
+use shootdown_workloads::workload::WORKLOADS;
+use std::fmt::Write as _;
+
+/// The command.
+pub fn run(options: &List) -> Result<Status> {
+    let text = match (options.what, options.format) {
+        (Listing::Cpus, ListFormat::Text) => cpus_text(),
+        (Listing::Cpus, ListFormat::Json) => document(cpus())?,
+        (Listing::Strategies, ListFormat::Text) => strategies_text(),
+        (Listing::Strategies, ListFormat::Json) => document(strategies())?,
+        (Listing::Workloads, ListFormat::Text) => workloads_text(),
+        (Listing::Workloads, ListFormat::Json) => document(workloads())?,
+    };
+    Sink::Stdout.write(&text)?;
+    Ok(Status::Sound)
+}
+
+fn document(list: Vec<Value>) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&list)? + "\n")
+}
+
+fn presets() -> impl Iterator<Item = Preset> {
+    Preset::names().filter_map(Preset::builtin)
+}
+
+fn cpus() -> Vec<Value> {
+    let one = |p: Preset| {
+        json!({
+            "name": p.name, "description": p.description, "clock_mhz": p.clock_mhz, "max_cpus": p.max_cpus,
+            "max_cpus_reason": p.max_cpus_reason,
+            "numbers": p.numbers().into_iter().map(|n| json!({
+                "key": n.key, "value": n.value, "unit": n.unit.name(), "low": n.low, "high": n.high,
+                "source": n.source, "text": n.text,
+            })).collect::<Vec<_>>(),
+        })
+    };
+    presets().map(one).collect()
+}
+
+fn cpus_text() -> String {
+    let mut text = String::new();
+    for p in presets() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<12} {}; at most {} processors: {}",
+            p.name, p.description, p.max_cpus, p.max_cpus_reason
+        );
+    }
+    text
+}
+
+fn strategies() -> Vec<Value> {
+    let faults = |s: Strategy| -> Vec<Value> {
+        let own = FAULTS.iter().filter(|f| f.strategy == s);
+        own.map(|f| json!({ "name": f.name, "description": f.description })).collect()
+    };
+    let one = |s: Strategy| {
+        json!({
+            "name": s.name(), "description": s.description(), "origin": s.origin(),
+            "compared": Strategy::COMPARED.contains(&s), "faults": faults(s),
+        })
+    };
+    Strategy::ALL.into_iter().map(one).collect()
+}
+
+fn strategies_text() -> String {
+    let mut text = String::new();
+    for s in Strategy::ALL {
+        let _ = writeln!(text, "{:<14} {}\n{:<14} {}", s.name(), s.description(), "", s.origin());
+    }
+    text.push_str("\nplanted faults (--set fault=NAME):\n");
+    for f in FAULTS {
+        let _ = writeln!(text, "  {:<12} {:<13} {}", f.name, f.strategy.name(), f.description);
+    }
+    text
+}
+
+fn workloads() -> Vec<Value> {
+    let one = |w: &shootdown_workloads::Workload| {
+        json!({
+            "name": w.name, "description": w.description, "operation": w.operation,
+            "keys": w.keys.iter().map(|k| json!({
+                "key": k.name, "text": k.text, "accepted": k.accepted.to_string(),
+                "default_on_4_cpus": k.standard(4),
+            })).collect::<Vec<_>>(),
+        })
+    };
+    WORKLOADS.iter().map(one).collect()
+}
+
+fn workloads_text() -> String {
+    let mut text = String::new();
+    for (i, w) in WORKLOADS.iter().enumerate() {
+        if i > 0 {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{}: {}\n  an operation is {}", w.name, w.description, w.operation);
+        for k in w.keys {
+            let standard = match k.standard {
+                shootdown_workloads::workload::Standard::PerCpu(n) => format!("{n} per processor"),
+                _ => k.standard(1),
+            };
+            let _ = writeln!(text, "  {:<10} {} ({}; {standard} if not set)", k.name, k.text, k.accepted);
+        }
+    }
+    text
+}

@@ -1,0 +1,9 @@
+//! One file per command. Each takes its options and gives the exit status;
+//! an error is bad input and becomes one line.
+
+pub mod boot;
+pub mod compare;
+pub mod completions;
+pub mod list;
+pub mod man;
+pub mod run;

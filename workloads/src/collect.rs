@@ -1,0 +1,188 @@
+//! The collector: an observer that makes latencies of the guest's marks.
+//!
+//! ```text
+//!  kmap        KmapBegin .. KmapEnd        per task: it may sleep and end on another processor
+//!  initiator   FlushBegin .. FlushEnd      per task
+//!  target      IPI arrives .. HandlerEnd   per processor: waiting with interrupts off included
+//! ```
+//!
+//! Only what begins and ends within the region of interest counts. The order is
+//! that in which the machine delivers events: processors may be out of step by
+//! one slice, less than a line transfer.
+
+use hdrhistogram::Histogram;
+use shootdown_abi::{FLUSH_VECTOR, Mark};
+use shootdown_emu::config::MAX_CPUS;
+use shootdown_emu::observe::{Event, Observer, Wanted, What};
+use std::collections::HashMap;
+
+/// Latencies of one run, in cycles.
+pub struct Collector {
+    measuring: bool,
+    /// Begin of a kmap by task; looked up, never iterated.
+    kmaps: HashMap<u32, u64>,
+    /// Begin of a flush by task; looked up, never iterated.
+    flushes: HashMap<u32, u64>,
+    /// Arrival of a flush IPI that waits to be taken, per processor.
+    arrived: [Option<u64>; MAX_CPUS],
+    /// Arrival of the one whose handler runs.
+    handled: [Option<u64>; MAX_CPUS],
+    kmap: Histogram<u64>,
+    initiator: Histogram<u64>,
+    target: Histogram<u64>,
+    flush_ipis: u64,
+    flush_ipi_targets: u64,
+}
+
+impl Default for Collector {
+    fn default() -> Collector {
+        Collector::new()
+    }
+}
+
+impl Collector {
+    /// One that has seen nothing.
+    pub fn new() -> Collector {
+        Collector {
+            measuring: false,
+            kmaps: HashMap::new(),
+            flushes: HashMap::new(),
+            arrived: [None; MAX_CPUS],
+            handled: [None; MAX_CPUS],
+            kmap: shootdown_emu::histogram::new(),
+            initiator: shootdown_emu::histogram::new(),
+            target: shootdown_emu::histogram::new(),
+            flush_ipis: 0,
+            flush_ipi_targets: 0,
+        }
+    }
+
+    /// From the call of kmap to a usable address.
+    pub fn kmap(&self) -> &Histogram<u64> {
+        &self.kmap
+    }
+
+    /// From the begin of a flush of several processors until it is complete everywhere.
+    pub fn initiator(&self) -> &Histogram<u64> {
+        &self.initiator
+    }
+
+    /// From the arrival of a flush IPI until its handler is done.
+    pub fn target(&self) -> &Histogram<u64> {
+        &self.target
+    }
+
+    /// Messages with the flush vector; a broadcast is one.
+    pub fn flush_ipis(&self) -> u64 {
+        self.flush_ipis
+    }
+
+    /// Processors that these messages were for.
+    pub fn flush_ipi_targets(&self) -> u64 {
+        self.flush_ipi_targets
+    }
+
+    fn mark(&mut self, cpu: usize, cycle: u64, mark: Mark, payload: u32) {
+        match mark {
+            Mark::RoiBegin => *self = Collector { measuring: true, ..Collector::new() },
+            Mark::RoiEnd => self.measuring = false,
+            Mark::KmapBegin => {
+                self.kmaps.insert(payload, cycle);
+            }
+            Mark::KmapEnd => end(self.measuring, self.kmaps.remove(&payload), cycle, &mut self.kmap),
+            Mark::FlushBegin => {
+                self.flushes.insert(payload, cycle);
+            }
+            Mark::FlushEnd => end(self.measuring, self.flushes.remove(&payload), cycle, &mut self.initiator),
+            Mark::HandlerEnd => {
+                let begin = self.handled.get_mut(cpu).and_then(Option::take);
+                end(self.measuring, begin, cycle, &mut self.target);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn end(measuring: bool, begin: Option<u64>, cycle: u64, histogram: &mut Histogram<u64>) {
+    if let Some(begin) = begin
+        && measuring
+    {
+        histogram.saturating_record(cycle.saturating_sub(begin));
+    }
+}
+
+impl Observer for Collector {
+    fn wanted(&self) -> Wanted {
+        Wanted::MARKS | Wanted::IPIS | Wanted::INTERRUPTS
+    }
+
+    fn event(&mut self, event: &Event) {
+        let cpu = usize::from(event.cpu);
+        match event.what {
+            What::Mark(mark, payload) => self.mark(cpu, event.cycle, mark, payload),
+            What::IpiSent { vector: FLUSH_VECTOR, targets } if self.measuring => {
+                self.flush_ipis += 1;
+                self.flush_ipi_targets += u64::from(targets.count_ones());
+            }
+            What::IpiArrived { vector: FLUSH_VECTOR, .. } => {
+                if let Some(a) = self.arrived.get_mut(cpu) {
+                    // A second one before the first is taken is the same request to the local APIC.
+                    a.get_or_insert(event.cycle);
+                }
+            }
+            What::Interrupt(FLUSH_VECTOR) => {
+                if let (Some(a), Some(h)) = (self.arrived.get_mut(cpu), self.handled.get_mut(cpu)) {
+                    *h = a.take();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn see(c: &mut Collector, cpu: u8, cycle: u64, what: What) {
+        c.event(&Event { cpu, cycle, what });
+    }
+
+    #[test]
+    fn a_kmap_may_end_on_another_processor() {
+        let mut c = Collector::new();
+        see(&mut c, 0, 0, What::Mark(Mark::RoiBegin, 0));
+        see(&mut c, 0, 100, What::Mark(Mark::KmapBegin, 7));
+        see(&mut c, 1, 150, What::Mark(Mark::KmapBegin, 8));
+        see(&mut c, 1, 400, What::Mark(Mark::KmapEnd, 7));
+        assert_eq!((c.kmap().len(), c.kmap().max()), (1, 300));
+    }
+
+    #[test]
+    fn only_the_region_of_interest_counts() {
+        let mut c = Collector::new();
+        see(&mut c, 0, 10, What::Mark(Mark::KmapBegin, 1));
+        see(&mut c, 0, 20, What::Mark(Mark::RoiBegin, 0));
+        see(&mut c, 0, 30, What::Mark(Mark::KmapEnd, 1));
+        see(&mut c, 0, 40, What::Mark(Mark::RoiEnd, 0));
+        see(&mut c, 0, 50, What::Mark(Mark::FlushBegin, 1));
+        see(&mut c, 0, 60, What::Mark(Mark::FlushEnd, 1));
+        assert!(c.kmap().is_empty() && c.initiator().is_empty());
+    }
+
+    #[test]
+    fn a_target_is_timed_from_the_arrival() {
+        let mut c = Collector::new();
+        let arrived = What::IpiArrived { vector: FLUSH_VECTOR, from: 0 };
+        see(&mut c, 0, 0, What::Mark(Mark::RoiBegin, 0));
+        see(&mut c, 1, 1000, arrived);
+        see(&mut c, 1, 1100, arrived);
+        see(&mut c, 1, 1300, What::Interrupt(FLUSH_VECTOR));
+        // The next request arrives while the handler runs.
+        see(&mut c, 1, 1350, arrived);
+        see(&mut c, 1, 1400, What::Mark(Mark::HandlerEnd, 1));
+        see(&mut c, 1, 1500, What::Interrupt(FLUSH_VECTOR));
+        see(&mut c, 1, 1600, What::Mark(Mark::HandlerEnd, 1));
+        assert_eq!((c.target().len(), c.target().max(), c.target().min()), (2, 400, 250));
+    }
+}

@@ -1,0 +1,81 @@
+//! Tidy CSV: one line for each figure of each strategy, for scripts and plots.
+
+use crate::report::{Report, Row};
+use crate::summary::Summary;
+
+/// The column names.
+pub const HEADER: &str = "workload,cpu,cpus,seed,strategy,metric,unit,value";
+
+/// The whole document as CSV, with a newline at the end of each line.
+pub fn render(report: &Report) -> String {
+    let config = &report.config;
+    let m = &config.machine;
+    let mut text = format!("{HEADER}\n");
+    for row in &report.rows {
+        for (metric, unit, value) in figures(row) {
+            // No field can hold a comma or a quote: names are made of letters, digits, `-`, `_` and `.`.
+            text.push_str(&format!(
+                "{},{},{},{},{},{metric},{unit},{value}\n",
+                config.workload, m.cpu, m.cpus, m.seed, row.strategy
+            ));
+        }
+    }
+    text
+}
+
+fn figures(row: &Row) -> Vec<(String, &'static str, String)> {
+    let mut all = Vec::new();
+    let mut add = |metric: &str, unit, value: String| all.push((metric.to_owned(), unit, value));
+    add("operations", "count", row.operations.to_string());
+    add("cycles_per_op", "cycles", row.cycles_per_op.to_string());
+    add("wall_cycles_per_op", "cycles", row.wall_cycles_per_op.to_string());
+    for (name, s) in [
+        ("kmap_latency", &row.kmap_latency),
+        ("initiator_latency", &row.initiator_latency),
+        ("target_latency", &row.target_latency),
+        ("exposure", &row.exposure),
+    ] {
+        let Summary { count, mean, p50, p90, p99, p999, max, .. } = s;
+        add(&format!("{name}.count"), "count", count.to_string());
+        add(&format!("{name}.mean"), "cycles", mean.to_string());
+        for (part, value) in [("p50", p50), ("p90", p90), ("p99", p99), ("p999", p999), ("max", max)] {
+            add(&format!("{name}.{part}"), "cycles", value.to_string());
+        }
+    }
+    for (name, n) in [
+        ("kmaps", row.kmaps),
+        ("maps", row.maps),
+        ("wraps", row.wraps),
+        ("recycles", row.recycles),
+        ("conflicts", row.conflicts),
+        ("ipis", row.ipis),
+        ("flush_ipis", row.flush_ipis),
+        ("flush_ipi_targets", row.flush_ipi_targets),
+        ("ipis_received", row.ipis_received),
+        ("interrupts", row.interrupts),
+        ("page_faults", row.page_faults),
+        ("mm_switches", row.mm_switches),
+        ("lazy_switches", row.lazy_switches),
+        ("invlpg", row.invlpg),
+        ("cr3_loads", row.cr3_loads),
+        ("global_flushes", row.global_flushes),
+        ("dtlb_misses", row.dtlb_misses),
+        ("itlb_misses", row.itlb_misses),
+        ("second_level_hits", row.second_level_hits),
+        ("walks", row.walks),
+        ("stale_uses", row.stale_uses),
+        ("harmful_uses", row.harmful_uses),
+        ("data_errors", row.data_errors),
+        ("instructions", row.instructions),
+    ] {
+        add(name, "count", n.to_string());
+    }
+    for (name, cycles) in &row.ledger.activity {
+        add(&format!("activity.{name}"), "cycles", cycles.to_string());
+    }
+    for (name, cycles) in &row.ledger.kind {
+        add(&format!("kind.{name}"), "cycles", cycles.to_string());
+    }
+    add("cycles", "cycles", row.cycles.to_string());
+    all
+}

@@ -1,0 +1,265 @@
+//! The guest kernel's options: keys, checks and the command line made of them.
+//!
+//! The kernel checks its command line itself and refuses what does not fit the
+//! machine, with the arithmetic; only names and ranges are checked here.
+
+use crate::strategy::{Fault, Strategy};
+use shootdown_emu::config::parse_memory;
+
+/// The page-table format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// Two levels, 32-bit physical addresses.
+    TwoLevel,
+    /// PAE, 36-bit physical addresses.
+    Pae,
+}
+
+impl Paging {
+    /// The value of `paging=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Paging::TwoLevel => "4g",
+            Paging::Pae => "64g",
+        }
+    }
+}
+
+/// When `atomic` invalidates its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtomicFlush {
+    /// At the map, the order of Linux 2.4.
+    Map,
+    /// At the unmap, as from 2.6.
+    Unmap,
+}
+
+impl AtomicFlush {
+    /// The value of `atomic-flush=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AtomicFlush::Map => "map",
+            AtomicFlush::Unmap => "unmap",
+        }
+    }
+}
+
+/// Does the kernel send all marks, or only those of the measured part?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// All.
+    On,
+    /// Only the region of interest; no latencies, no counters of the guest.
+    Off,
+}
+
+/// The G bit of the window's PTEs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlobalKmap {
+    /// As the strategy wants it: set for `batched`, clear for `deferred-seq`.
+    ByStrategy,
+    /// Set.
+    Set,
+    /// Clear.
+    Clear,
+}
+
+/// What can be said to the kernel. Unset values depend on the machine's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelOptions {
+    /// Slots of the shared window, 16..=65536; unset: 1024, with PAE 512, as Linux.
+    pub window: Option<u32>,
+    /// G bit of the window's PTEs.
+    pub global_kmap: GlobalKmap,
+    /// When `atomic` invalidates.
+    pub atomic_flush: AtomicFlush,
+    /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
+    /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
+    pub normal: Option<u64>,
+    /// Page-table format; unset: PAE when RAM reaches above 4 GiB.
+    pub paging: Option<Paging>,
+    /// Marks.
+    pub marks: Marks,
+    /// Initial count of the local APIC timer per tick; unset: the kernel's own choice.
+    pub tick: Option<u32>,
+    /// A planted fault.
+    pub fault: Option<&'static Fault>,
+}
+
+impl Default for KernelOptions {
+    fn default() -> KernelOptions {
+        KernelOptions {
+            window: None,
+            global_kmap: GlobalKmap::ByStrategy,
+            atomic_flush: AtomicFlush::Map,
+            normal: None,
+            paging: None,
+            marks: Marks::On,
+            tick: None,
+            fault: None,
+        }
+    }
+}
+
+const MIB: u64 = 1 << 20;
+/// From this much RAM on, some of it lies above 4 GiB.
+const ABOVE_4G: u64 = 0xe000_0000;
+/// Up to this much RAM the NORMAL zone is made small.
+const SMALL: u64 = 1 << 30;
+
+impl KernelOptions {
+    /// Names of all keys.
+    pub const KEYS: [&'static str; 8] =
+        ["window", "global-kmap", "atomic-flush", "normal", "paging", "marks", "tick", "fault"];
+
+    /// Sets one key. `None`: there is no such key. An error says what is wrong with the value and what is accepted.
+    pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        Some(match key {
+            "window" => number(value, 16, 65536).map(|n| self.window = Some(n)),
+            "global-kmap" => word(
+                value,
+                &[
+                    ("0", GlobalKmap::Clear),
+                    ("1", GlobalKmap::Set),
+                    ("false", GlobalKmap::Clear),
+                    ("true", GlobalKmap::Set),
+                ],
+                "0, 1",
+            )
+            .map(|g| self.global_kmap = g),
+            "atomic-flush" => {
+                word(value, &[("map", AtomicFlush::Map), ("unmap", AtomicFlush::Unmap)], "map, unmap")
+                    .map(|f| self.atomic_flush = f)
+            }
+            "normal" => size(value).map(|n| self.normal = Some(n)),
+            "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
+                .map(|p| self.paging = Some(p)),
+            "marks" => word(
+                value,
+                &[("on", Marks::On), ("off", Marks::Off), ("true", Marks::On), ("false", Marks::Off)],
+                "on, off",
+            )
+            .map(|m| self.marks = m),
+            "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
+            "fault" if value == "none" => {
+                self.fault = None;
+                Ok(())
+            }
+            "fault" => match Fault::from_name(value) {
+                Some(f) => {
+                    self.fault = Some(f);
+                    Ok(())
+                }
+                None => Err(format!("'{value}' is unknown; accepted are {}", Fault::names())),
+            },
+            _ => return None,
+        })
+    }
+
+    /// Page-table format on a machine with `memory` bytes.
+    pub fn paging(&self, memory: u64) -> Paging {
+        self.paging.unwrap_or(if memory > ABOVE_4G { Paging::Pae } else { Paging::TwoLevel })
+    }
+
+    /// Slots of the shared window on a machine with `memory` bytes.
+    pub fn window(&self, memory: u64) -> u32 {
+        self.window.unwrap_or(match self.paging(memory) {
+            Paging::TwoLevel => 1024,
+            Paging::Pae => 512,
+        })
+    }
+
+    /// End of the NORMAL zone in bytes on a machine with `memory` bytes; `None`: as far as the direct map reaches.
+    pub fn normal(&self, memory: u64) -> Option<u64> {
+        self.normal.or_else(|| {
+            (memory <= SMALL).then(|| (memory / 4 / (4 * MIB) * 4 * MIB).clamp(16 * MIB, 32 * MIB))
+        })
+    }
+
+    /// The kernel's command line.
+    pub fn command_line(&self, strategy: Strategy, memory: u64, seed: u32) -> String {
+        let mut words = vec![
+            format!("kmap={}", strategy.name()),
+            format!("window={}", self.window(memory)),
+            format!("paging={}", self.paging(memory).name()),
+            format!("atomic-flush={}", self.atomic_flush.name()),
+            format!("seed={seed}"),
+        ];
+        if let Some(bytes) = self.normal(memory) {
+            words.push(format!("normal={}K", bytes / 1024));
+        }
+        match self.global_kmap {
+            GlobalKmap::ByStrategy => {}
+            GlobalKmap::Set => words.push("global-kmap=1".into()),
+            GlobalKmap::Clear => words.push("global-kmap=0".into()),
+        }
+        if self.marks == Marks::Off {
+            words.push("marks=off".into());
+        }
+        if let Some(tick) = self.tick {
+            words.push(format!("tick={tick}"));
+        }
+        if let Some(fault) = self.fault {
+            words.push(format!("fault={}", fault.name));
+        }
+        words.join(" ")
+    }
+}
+
+fn number(value: &str, low: u32, high: u32) -> Result<u32, String> {
+    let n = value.parse().ok().filter(|n| (low..=high).contains(n));
+    n.ok_or_else(|| format!("'{value}' is not accepted; accepted are {low} to {high}"))
+}
+
+fn word<T: Copy>(value: &str, table: &[(&str, T)], accepted: &str) -> Result<T, String> {
+    let found = table.iter().find(|(name, _)| *name == value);
+    found.map(|&(_, v)| v).ok_or_else(|| format!("'{value}' is not accepted; accepted are {accepted}"))
+}
+
+/// A size below 4 GiB.
+fn size(value: &str) -> Result<u64, String> {
+    let bytes = parse_memory(value).ok().filter(|b| b % 1024 == 0 && *b < 1 << 32);
+    bytes.ok_or_else(|| format!("'{value}' is not accepted; accepted are sizes from 1M to below 4G, as 32M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unset_follows_the_memory() {
+        let o = KernelOptions::default();
+        assert_eq!(o.paging(128 * MIB), Paging::TwoLevel);
+        assert_eq!(o.paging(ABOVE_4G), Paging::TwoLevel);
+        assert_eq!(o.paging(64 << 30), Paging::Pae);
+        assert_eq!((o.window(128 * MIB), o.window(64 << 30)), (1024, 512));
+        assert_eq!(o.normal(128 * MIB), Some(32 * MIB));
+        assert_eq!(o.normal(64 * MIB), Some(16 * MIB));
+        assert_eq!(o.normal(64 << 30), None);
+    }
+
+    #[test]
+    fn the_command_line_says_it_all() {
+        let mut o = KernelOptions::default();
+        for (key, value) in
+            [("normal", "24M"), ("fault", "b"), ("global-kmap", "1"), ("marks", "off"), ("window", "64")]
+        {
+            o.set(key, value).expect("a key").expect("a value");
+        }
+        assert_eq!(
+            o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
+            "kmap=deferred-seq window=64 paging=4g atomic-flush=map seed=7 normal=24576K global-kmap=1 marks=off fault=b"
+        );
+    }
+
+    #[test]
+    fn bad_values_are_told_with_what_is_accepted() {
+        let mut o = KernelOptions::default();
+        for key in KernelOptions::KEYS {
+            let e = o.set(key, "rubbish").expect("a key").expect_err("no value");
+            assert!(e.contains("accepted are"), "{key}: {e}");
+        }
+        assert!(o.set("colour", "red").is_none());
+        assert_eq!(o, KernelOptions::default());
+    }
+}

@@ -1,0 +1,453 @@
+//! The result: one JSON document with the whole configuration and a row per strategy.
+//!
+//! Which part of the run a figure covers:
+//!
+//! * **the whole run**: `operations` (the guest counts measured ones only),
+//!   `data_errors`, `stale_uses`, `harmful_uses`, `exposure`, `stale_reports`.
+//!   Nothing that is wrong may hide in the warm-up.
+//! * **the region of interest**: everything else. `cycles` is its length, the
+//!   greatest advance of any processor's clock; `wall_cycles_per_op` is that by
+//!   operation, and `cycles_per_op` the same times the number of processors:
+//!   what an operation costs the machine, waiting and idling included.
+//!
+//! Counters are sums over the processors; `cpus` has them one by one, with both
+//! axes of each ledger, which sum to the processor's `cycles` exactly.
+
+use crate::cell::Cell;
+use crate::collect::Collector;
+use crate::kernel::{GlobalKmap, Marks};
+use crate::summary::Summary;
+use crate::{Strategy, image};
+use serde::{Deserialize, Serialize};
+use shootdown_abi::{Activity, Counter, exit};
+use shootdown_emu::config::Strictness;
+use shootdown_emu::ledger::{Kind, LedgerTotals};
+use shootdown_emu::machine::{CpuSnapshot, Snapshot};
+use shootdown_emu::{Machine, MachineConfig, Stop};
+use std::collections::BTreeMap;
+
+/// Version of the document's shape.
+pub const SCHEMA: u32 = 1;
+
+/// Results of one load under one or several strategies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Everything that decided the run.
+    pub config: Config,
+    /// One row for each strategy, in the order asked for.
+    pub rows: Vec<Row>,
+}
+
+/// Everything that decided the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this program.
+    pub version: String,
+    /// Digests of the images' loadable segments.
+    pub image: Images,
+    /// The load.
+    pub workload: String,
+    /// All its keys.
+    pub parameters: BTreeMap<String, String>,
+    /// The strategies asked for.
+    pub strategies: Vec<String>,
+    /// The kernel's options.
+    pub kernel: KernelSection,
+    /// The machine.
+    pub machine: MachineSection,
+}
+
+/// Digests of the images' loadable segments (SHA-256).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Images {
+    /// Of the kernel.
+    pub kernel: String,
+    /// Of the user program.
+    pub guest: String,
+}
+
+/// The kernel's options, those that follow from the memory filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelSection {
+    /// Slots of the shared window.
+    pub window: u32,
+    /// G bit of its PTEs; null: as the strategy wants it.
+    pub global_kmap: Option<bool>,
+    /// When `atomic` invalidates: `map`, `unmap`.
+    pub atomic_flush: String,
+    /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
+    pub normal: Option<u64>,
+    /// `4g` (two-level) or `64g` (PAE).
+    pub paging: String,
+    /// Were all marks sent?
+    pub marks: bool,
+    /// Initial count of the APIC timer; null: the kernel's own.
+    pub tick: Option<u32>,
+    /// The planted fault.
+    pub fault: Option<String>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineSection {
+    /// Name of the processor preset.
+    pub cpu: String,
+    /// Core clock in MHz.
+    pub clock_mhz: u32,
+    /// Processors.
+    pub cpus: usize,
+    /// RAM in bytes.
+    pub mem: u64,
+    /// The seed.
+    pub seed: u64,
+    /// Does an access to nothing end the run?
+    pub strict: bool,
+    /// `none`, `fill`, `keep`.
+    pub adversary: String,
+    /// The most that latencies are lengthened by, in cycles.
+    pub jitter: u32,
+    /// Limit in cycles.
+    pub max_cycles: Option<u64>,
+    /// Replacement in the TLBs.
+    pub replacement: String,
+    /// Every number of the preset as it was used.
+    pub numbers: BTreeMap<String, Number>,
+}
+
+/// A number of the preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The value.
+    pub value: f64,
+    /// Its unit; empty for a count.
+    pub unit: String,
+}
+
+impl MachineSection {
+    /// The section of a configuration.
+    pub fn new(m: &MachineConfig, adversary: &str) -> MachineSection {
+        let numbers = m.preset.numbers().into_iter();
+        MachineSection {
+            cpu: m.preset.name.clone(),
+            clock_mhz: m.preset.clock_mhz,
+            cpus: m.cpus,
+            mem: m.memory,
+            seed: m.seed,
+            strict: m.strictness == Strictness::Strict,
+            adversary: adversary.into(),
+            jitter: m.jitter,
+            max_cycles: m.max_cycles,
+            replacement: format!("{:?}", m.preset.replacement()).to_lowercase(),
+            numbers: numbers
+                .map(|n| (n.key, Number { value: n.value, unit: n.unit.name().into() }))
+                .collect(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration of cells that differ only in their strategies.
+    pub fn new(cell: &Cell, strategies: &[Strategy]) -> Config {
+        let (kernel, memory) = (&cell.kernel, cell.machine.memory);
+        Config {
+            version: env!("CARGO_PKG_VERSION").into(),
+            image: Images {
+                kernel: image::digest(image::KERNEL).unwrap_or_default(),
+                guest: image::digest(image::GUEST).unwrap_or_default(),
+            },
+            workload: cell.workload.name.into(),
+            parameters: cell.parameters().into_iter().map(|(k, v)| (k.into(), v)).collect(),
+            strategies: strategies.iter().map(|s| s.name().into()).collect(),
+            kernel: KernelSection {
+                window: kernel.window(memory),
+                global_kmap: match kernel.global_kmap {
+                    GlobalKmap::ByStrategy => None,
+                    GlobalKmap::Set => Some(true),
+                    GlobalKmap::Clear => Some(false),
+                },
+                atomic_flush: kernel.atomic_flush.name().into(),
+                normal: kernel.normal(memory),
+                paging: kernel.paging(memory).name().into(),
+                marks: kernel.marks == Marks::On,
+                tick: kernel.tick,
+                fault: kernel.fault.map(|f| f.name.into()),
+            },
+            machine: MachineSection::new(&cell.machine, cell.adversary()),
+        }
+    }
+}
+
+/// Why a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopSection {
+    /// `exit`, `triple-fault`, `livelock`, ...
+    pub reason: String,
+    /// Exit status that the guest asked for, `(value << 1) | 1`.
+    pub code: Option<u32>,
+}
+
+impl StopSection {
+    /// The section of a stop.
+    pub fn new(stop: &Stop) -> StopSection {
+        StopSection { reason: stop.reason().into(), code: stop.code() }
+    }
+}
+
+/// Cycles by activity and by kind; both sum to the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerSection {
+    /// What the guest was doing.
+    pub activity: BTreeMap<String, u64>,
+    /// What the machine was doing.
+    pub kind: BTreeMap<String, u64>,
+}
+
+impl LedgerSection {
+    /// The section of a ledger.
+    pub fn new(totals: &LedgerTotals) -> LedgerSection {
+        LedgerSection {
+            activity: Activity::ALL.iter().map(|a| (a.name().into(), totals.activity[*a as usize])).collect(),
+            kind: Kind::ALL.iter().map(|k| (k.name().into(), totals.kind[*k as usize])).collect(),
+        }
+    }
+}
+
+/// One processor in the region of interest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuSection {
+    /// Advance of its clock.
+    pub cycles: u64,
+    /// Its counters.
+    pub counters: BTreeMap<String, u64>,
+    /// Its ledger; each axis sums to `cycles`.
+    pub ledger: LedgerSection,
+}
+
+impl CpuSection {
+    /// The section of a processor's figures.
+    pub fn new(cpu: &CpuSnapshot) -> CpuSection {
+        CpuSection {
+            cycles: cpu.clock,
+            counters: cpu.count.list().into_iter().map(|(name, n)| (name.into(), n)).collect(),
+            ledger: LedgerSection::new(&cpu.ledger),
+        }
+    }
+}
+
+/// One use of a stale translation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StaleSection {
+    /// Who used it.
+    pub cpu: u8,
+    /// When, on its clock.
+    pub cycle: u64,
+    /// Linear address.
+    pub linear: u32,
+    /// The frame that the stale entry gave.
+    pub old_frame: u32,
+    /// Cycles since the PTE changed.
+    pub age: u64,
+    /// Who changed it.
+    pub writer: u8,
+    /// Was the frame free, or the page handed on?
+    pub harmful: bool,
+    /// `read`, `write`, `fetch`.
+    pub access: String,
+}
+
+/// What one strategy did. Times are cycles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(
+    missing_docs,
+    reason = "the names are those of the counters in `shootdown_emu::stats` and `shootdown_abi`"
+)]
+pub struct Row {
+    pub strategy: String,
+    pub stop: StopSection,
+    /// The functional checksum that the kernel printed.
+    pub checksum: Option<String>,
+    pub operations: u64,
+    pub cycles_per_op: f64,
+    pub wall_cycles_per_op: f64,
+    pub kmap_latency: Summary,
+    pub initiator_latency: Summary,
+    pub target_latency: Summary,
+    pub kmaps: u64,
+    pub maps: u64,
+    pub wraps: u64,
+    pub recycles: u64,
+    pub conflicts: u64,
+    pub ipis: u64,
+    /// IPIs with the flush vector, a broadcast counted once.
+    pub flush_ipis: u64,
+    /// Processors that those were for.
+    pub flush_ipi_targets: u64,
+    pub ipis_received: u64,
+    pub interrupts: u64,
+    pub page_faults: u64,
+    pub mm_switches: u64,
+    pub lazy_switches: u64,
+    pub invlpg: u64,
+    pub cr3_loads: u64,
+    pub global_flushes: u64,
+    pub dtlb_misses: u64,
+    pub itlb_misses: u64,
+    pub second_level_hits: u64,
+    pub walks: u64,
+    pub stale_uses: u64,
+    pub harmful_uses: u64,
+    pub data_errors: u64,
+    /// From a PTE change to the end of its last surviving TLB entry.
+    pub exposure: Summary,
+    pub stale_reports: Vec<StaleSection>,
+    pub ledger: LedgerSection,
+    pub instructions: u64,
+    pub cycles: u64,
+    pub cpus: Vec<CpuSection>,
+}
+
+impl Row {
+    /// The row of a machine that has stopped.
+    pub fn new(
+        strategy: Strategy,
+        machine: &Machine,
+        collector: &Collector,
+        stop: &Stop,
+        console: &str,
+    ) -> Row {
+        let all = machine.snapshot();
+        let region = region(machine, &all);
+        let (total, count) = (all.totals(), region.totals());
+        let operations = all.guest(Counter::Operations);
+        let cycles = region.cycles();
+        let wall = if operations == 0 { 0.0 } else { cycles as f64 / operations as f64 };
+        let oracle = &machine.bus().oracle;
+        Row {
+            strategy: strategy.name().into(),
+            stop: StopSection::new(stop),
+            checksum: checksum(console),
+            operations,
+            cycles_per_op: wall * machine.cpus().len() as f64,
+            wall_cycles_per_op: wall,
+            kmap_latency: Summary::new(collector.kmap()),
+            initiator_latency: Summary::new(collector.initiator()),
+            target_latency: Summary::new(collector.target()),
+            kmaps: region.guest(Counter::Kmaps),
+            maps: region.guest(Counter::Maps),
+            wraps: region.guest(Counter::Wraps),
+            recycles: region.guest(Counter::Recycles),
+            conflicts: region.guest(Counter::Conflicts),
+            ipis: count.ipis,
+            flush_ipis: collector.flush_ipis(),
+            flush_ipi_targets: collector.flush_ipi_targets(),
+            ipis_received: count.ipis_received,
+            interrupts: count.interrupts,
+            page_faults: count.page_faults,
+            mm_switches: region.guest(Counter::MmSwitches),
+            lazy_switches: region.guest(Counter::LazySwitches),
+            invlpg: count.invlpg,
+            cr3_loads: count.cr3_loads,
+            global_flushes: count.global_flushes,
+            dtlb_misses: count.dtlb_misses,
+            itlb_misses: count.itlb_misses,
+            second_level_hits: count.second_level_hits,
+            walks: count.walks,
+            stale_uses: total.stale_uses,
+            harmful_uses: total.harmful_uses,
+            data_errors: all.guest(Counter::DataErrors),
+            exposure: Summary::new(oracle.exposure()),
+            stale_reports: oracle
+                .reports()
+                .iter()
+                .map(|u| StaleSection {
+                    cpu: u.cpu,
+                    cycle: u.cycle,
+                    linear: u.linear,
+                    old_frame: u.old_frame,
+                    age: u.age,
+                    writer: u.writer,
+                    harmful: u.harmful,
+                    access: format!("{:?}", u.access).to_lowercase(),
+                })
+                .collect(),
+            ledger: LedgerSection::new(&region.ledger()),
+            instructions: count.instructions,
+            cycles,
+            cpus: region.cpus.iter().map(CpuSection::new).collect(),
+        }
+    }
+
+    /// What went wrong, a line each; empty: the run is sound.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match self.stop.code.map(|code| code >> 1) {
+            Some(exit::OK) => {}
+            Some(exit::DATA_ERROR) if self.data_errors > 0 => {}
+            Some(exit::DATA_ERROR) => problems.push("the workload found wrong data".into()),
+            Some(exit::PANIC) => problems.push("the guest kernel or program panicked".into()),
+            Some(value) => problems.push(format!("the guest ended with the unknown exit value {value:#x}")),
+            None => problems.push(format!("the run did not reach its end: {}", self.stop.reason)),
+        }
+        if self.harmful_uses > 0 {
+            problems.push(format!("{} harmful uses of stale translations", self.harmful_uses));
+        }
+        if self.data_errors > 0 {
+            problems.push(format!("{} data errors found by the workload", self.data_errors));
+        }
+        problems
+    }
+}
+
+/// The region of interest; as much of it as there was, if the guest did not get to its end.
+fn region(machine: &Machine, all: &Snapshot) -> Snapshot {
+    match machine.region_of_interest() {
+        (Some(begin), Some(end)) if end.cycles() >= begin.cycles() => end.since(begin),
+        (Some(begin), _) => all.since(begin),
+        (None, _) => all.clone(),
+    }
+}
+
+/// The number in the kernel's line `checksum <workload> <strategy> 0x...`.
+fn checksum(console: &str) -> Option<String> {
+    let line = console.lines().find_map(|line| line.trim().strip_prefix("checksum "))?;
+    line.split_ascii_whitespace().nth(2).map(str::to_owned)
+}
+
+impl Report {
+    /// A report of finished rows.
+    pub fn new(config: Config, rows: Vec<Row>) -> Report {
+        Report { schema: SCHEMA, config, rows }
+    }
+
+    /// The document: JSON with a newline at its end.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_taken_from_the_console() {
+        let console = "booted\r\nchecksum kmap-storm batched 0x46d52c20\r\noperations 5 errors 0\r\n";
+        assert_eq!(checksum(console).as_deref(), Some("0x46d52c20"));
+        assert_eq!(checksum("no such line"), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! One cell: build the machine, boot the kernel, run to the end, make the row.
+
+use crate::cell::{Cell, KeyError};
+use crate::collect::Collector;
+use crate::report::Row;
+use crate::{image, state};
+use shootdown_abi::exit;
+use shootdown_emu::loader::{BootRequest, LoadError, Module};
+use shootdown_emu::{ConfigError, Machine, Stop};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use thiserror::Error;
+
+/// Why a cell cannot be run. Every message is one line.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Its keys do not fit together.
+    #[error(transparent)]
+    Cell(#[from] KeyError),
+    /// The machine cannot be built.
+    #[error(transparent)]
+    Machine(#[from] ConfigError),
+    /// The images do not fit the machine.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The guest refuses its arguments or the machine.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A run that has ended, well or not.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The figures, as far as the run came.
+    pub row: Row,
+    /// Why it ended.
+    pub stop: Stop,
+    /// What the guest printed.
+    pub console: String,
+    /// Every processor's state, when the guest did not end the run itself.
+    pub state: Option<String>,
+    /// Instructions of the whole run, for the host's figures.
+    pub instructions: u64,
+}
+
+impl Outcome {
+    /// Did the run get to its end?
+    pub fn is_complete(&self) -> bool {
+        matches!(self.stop, Stop::Exit(exit::OK | exit::DATA_ERROR))
+    }
+}
+
+/// Runs a cell. When `interrupt` becomes true the run ends with [`Stop::Interrupted`].
+pub fn run(cell: &Cell, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError> {
+    cell.validate()?;
+    let mut machine = Machine::new(cell.machine.clone())?;
+    machine.load_multiboot(&BootRequest {
+        kernel_name: "kernel",
+        kernel: image::KERNEL,
+        arguments: &cell.command_line(),
+        modules: &[Module { string: cell.module_string(), bytes: image::GUEST.to_vec() }],
+        memory: cell.machine.memory,
+    })?;
+    machine.stop_when(Arc::clone(interrupt));
+    if let Some(cycles) = cell.patience {
+        machine.set_patience(cycles);
+    }
+    let mut collector = Collector::new();
+    let stop = machine.run(&mut collector);
+    let console = String::from_utf8_lossy(&machine.take_console()).replace('\r', "");
+    if stop == Stop::Exit(exit::BAD_COMMAND_LINE) {
+        return Err(RunError::Refused(refusal(&console)));
+    }
+    Ok(Outcome {
+        row: Row::new(cell.strategy, &machine, &collector, &stop, &console),
+        state: (!matches!(stop, Stop::Exit(_) | Stop::Interrupted)).then(|| state::describe(&machine)),
+        instructions: machine.snapshot().totals().instructions,
+        stop,
+        console,
+    })
+}
+
+/// The line in which the guest says why it refuses.
+fn refusal(console: &str) -> String {
+    let mut lines = console.lines().map(str::trim).rev();
+    let line = lines.find(|line| !line.is_empty() && !line.starts_with("the first process ended"));
+    line.unwrap_or("the guest refuses its command line").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_the_last_line_that_says_why() {
+        let console = "kernel up\nguest: pages=1 are too few\nthe first process ended with status 2\n\n";
+        assert_eq!(refusal(console), "guest: pages=1 are too few");
+        assert_eq!(refusal(""), "the guest refuses its command line");
+    }
+}

@@ -1,0 +1,226 @@
+//! The loads of the guest program, with their keys, ranges and defaults.
+//!
+//! The guest program (`workloads/guest`) checks its arguments too; the same
+//! ranges stand here so that a mistake is told before a machine is built. Every
+//! key is always passed on, so the defaults in results are those of this file.
+
+use std::fmt;
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A number in this range.
+    Range(u32, u32),
+    /// The same, and a multiple of four.
+    Words(u32, u32),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Accepted::Range(low, high) => write!(f, "{low} to {high}"),
+            Accepted::Words(low, high) => write!(f, "multiples of 4 from {low} to {high}"),
+            Accepted::OneOf(words) => f.write_str(&words.join(", ")),
+        }
+    }
+}
+
+/// What stands for a key that is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standard {
+    /// This number.
+    Number(u32),
+    /// This number for each processor.
+    PerCpu(u32),
+    /// This word.
+    Word(&'static str),
+}
+
+/// A key of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What stands before the `=`.
+    pub name: &'static str,
+    /// What it takes.
+    pub accepted: Accepted,
+    /// What stands when it is not given.
+    pub standard: Standard,
+    /// What it means.
+    pub text: &'static str,
+}
+
+impl Key {
+    /// The value as the guest takes it, if this is one.
+    pub fn check(&self, value: &str) -> Option<String> {
+        let number = || value.parse::<u32>().ok();
+        match self.accepted {
+            Accepted::Range(low, high) => {
+                number().filter(|n| (low..=high).contains(n)).map(|n| n.to_string())
+            }
+            Accepted::Words(low, high) => {
+                number().filter(|n| (low..=high).contains(n) && n % 4 == 0).map(|n| n.to_string())
+            }
+            Accepted::OneOf(words) => words.contains(&value).then(|| value.to_owned()),
+        }
+    }
+
+    /// The value when none is given, on a machine of `cpus` processors.
+    pub fn standard(&self, cpus: usize) -> String {
+        match self.standard {
+            Standard::Number(n) => n.to_string(),
+            Standard::PerCpu(n) => (n as usize * cpus).to_string(),
+            Standard::Word(w) => w.to_owned(),
+        }
+    }
+}
+
+const fn number(name: &'static str, standard: u32, low: u32, high: u32, text: &'static str) -> Key {
+    Key { name, accepted: Accepted::Range(low, high), standard: Standard::Number(standard), text }
+}
+
+const fn words(standard: u32, low: u32, text: &'static str) -> Key {
+    Key { name: "len", accepted: Accepted::Words(low, 4096), standard: Standard::Number(standard), text }
+}
+
+const TASKS: Key = Key {
+    name: "tasks",
+    accepted: Accepted::Range(1, 1024),
+    standard: Standard::PerCpu(2),
+    text: "processes at work",
+};
+const PAGES: Key = number("pages", 4096, 1, 1 << 20, "pages of the file");
+const WARMUP: Key = number("warmup", 500, 0, 100_000_000, "operations of each task before the measured part");
+const SHARING: Key =
+    number("sharing", 50, 0, 100, "per cent of pages and operations that are common to all tasks");
+const HOT: Key = number("hot", 0, 0, 100, "per cent of operations on the first tenth of the pages");
+const ORDER: Key = Key {
+    name: "order",
+    accepted: Accepted::OneOf(&["random", "seq"]),
+    standard: Standard::Word("random"),
+    text: "how pages follow each other",
+};
+const THINK: Key = number("think", 16, 0, 1_000_000, "rounds of user-mode work between operations");
+const FOOTPRINT: Key = number("footprint", 16, 1, 65536, "pages that the user-mode work goes over");
+
+const fn operations(standard: u32) -> Key {
+    number("ops", standard, 1, 100_000_000, "measured operations of each task")
+}
+
+/// A load of the guest program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub description: &'static str,
+    /// What an operation is.
+    pub operation: &'static str,
+    /// The keys that it takes.
+    pub keys: &'static [Key],
+}
+
+/// Every load; the first is the default.
+pub const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "kmap-storm",
+        description: "many tasks on all processors map one page of a large file after another",
+        operation: "one page mapped, read twice and unmapped",
+        keys: &[
+            TASKS,
+            PAGES,
+            operations(6000),
+            WARMUP,
+            words(128, 64, "bytes read of each page"),
+            number("hold", 0, 0, 1_000_000, "rounds of pause for which a page stays mapped"),
+            SHARING,
+            HOT,
+            ORDER,
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "pagecache-read",
+        description: "many tasks read from the page cache into their own memory",
+        operation: "one read(2) out of one page",
+        keys: &[
+            TASKS,
+            PAGES,
+            operations(2000),
+            WARMUP,
+            words(1024, 64, "bytes of each read"),
+            SHARING,
+            HOT,
+            ORDER,
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "fork-cow",
+        description: "a parent forks children that write to the memory they inherited",
+        operation: "one inherited page written for the first time",
+        keys: &[
+            TASKS,
+            number("pages", 512, 1, 1 << 18, "pages of the parent's memory"),
+            number("ops", 128, 1, 1 << 18, "pages that each child writes"),
+            number("rounds", 4, 1, 1_000_000, "measured rounds of forks"),
+            number("warmup", 1, 0, 1_000_000, "rounds before the measured part"),
+            words(64, 4, "bytes written to each page"),
+        ],
+    },
+];
+
+impl Workload {
+    /// The load of this name.
+    pub fn from_name(name: &str) -> Option<&'static Workload> {
+        WORKLOADS.iter().find(|w| w.name == name)
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        let names: Vec<_> = WORKLOADS.iter().map(|w| w.name).collect();
+        names.join(", ")
+    }
+
+    /// The key of this name.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|k| k.name == name)
+    }
+
+    /// The names of all keys, for messages.
+    pub fn key_names(&self) -> String {
+        let names: Vec<_> = self.keys.iter().map(|k| k.name).collect();
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standards_are_accepted() {
+        for load in WORKLOADS {
+            for key in load.keys {
+                for cpus in [1, 4, 64] {
+                    let standard = key.standard(cpus);
+                    assert_eq!(key.check(&standard), Some(standard), "{} {}", load.name, key.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_outside_are_not() {
+        let key = |name| Workload::from_name("kmap-storm").and_then(|w| w.key(name)).unwrap();
+        assert_eq!(key("tasks").check("0"), None);
+        assert_eq!(key("tasks").check("1025"), None);
+        assert_eq!(key("len").check("66"), None);
+        assert_eq!(key("order").check("sorted"), None);
+        assert_eq!(key("pages").check("-1"), None);
+        assert_eq!(key("pages").check("+7"), Some("7".into()), "passed on in the guest's spelling");
+    }
+}
