@@ -132,6 +132,10 @@ pub(super) fn switch_away(mut run: SpinGuard<'static, RunQueue>) {
     if core::ptr::eq(task, next) {
         return;
     }
+    if task.state.get() == State::Ready {
+        // Who was displaced need not wait for this processor while another one idles (2.4's `reschedule_idle`).
+        run.kick_idle(task);
+    }
     mm::switch(next);
     next.arrive(cpu);
     segment::set_kernel_stack(cpu, next.stack_top());
