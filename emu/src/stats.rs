@@ -42,7 +42,7 @@ counters! {
     invlpg,
     /// Loads of CR3.
     cr3_loads,
-    /// Flushes that dropped global entries too (CR4.PGE, PAE or PSE toggled, CR0.PG changed).
+    /// Flushes that dropped global entries too (CR4.PGE cleared; PAE, PSE or CR0.PG changed while PGE was set).
     global_flushes,
     /// IPI messages sent, INIT and start-up included; a broadcast is one.
     ipis,

@@ -138,12 +138,15 @@ fn read_pdptes(cpu: &mut Cpu, bus: &mut Bus, cr3: u32) -> Result<[u64; 4], Flow>
     Ok(pdptes)
 }
 
-/// Flushes everything, global entries too, and tells observers.
-fn flush_everything(cpu: &mut Cpu, bus: &mut Bus, op: &Op) {
+/// Flushes everything, global entries too, and tells observers. It counts as a global flush if there
+/// could be global entries: CR4.PGE off and on again is one.
+fn flush_everything(cpu: &mut Cpu, bus: &mut Bus, op: &Op, cr4_before: u32) {
     let now = cpu.now(op);
     mmu::flush_all(cpu, bus, now);
-    cpu.count.global_flushes += 1;
-    bus.events.push(Wanted::FLUSHES, cpu.id, now, What::GlobalFlush);
+    if cr4_before & cr4::PGE != 0 {
+        cpu.count.global_flushes += 1;
+        bus.events.push(Wanted::FLUSHES, cpu.id, now, What::GlobalFlush);
+    }
 }
 
 fn write_cr0(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
@@ -161,7 +164,8 @@ fn write_cr0(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
     cpu.cr0 = new;
     cpu.mmu.refresh_mode(new, cpu.cr3, cpu.cr4);
     if changed & cr0::PG != 0 {
-        flush_everything(cpu, bus, op);
+        let cr4 = cpu.cr4;
+        flush_everything(cpu, bus, op, cr4);
     }
     finish_system(cpu, op)
 }
@@ -199,7 +203,7 @@ fn write_cr4(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
     }
     cpu.charge(Kind::Flush, cpu.costs.cr4_pge_write);
     // The old mode's tags are dropped before the new mode looks for its own.
-    flush_everything(cpu, bus, op);
+    flush_everything(cpu, bus, op, v ^ changed);
     cpu.mmu.refresh_mode(cpu.cr0, cpu.cr3, cpu.cr4);
     cpu.end_block(op)
 }
@@ -478,7 +482,8 @@ pub fn invpcid(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         }
         2 => {
             cpu.charge(Kind::Flush, cpu.costs.cr4_pge_write);
-            flush_everything(cpu, bus, op);
+            let cr4 = cpu.cr4;
+            flush_everything(cpu, bus, op, cr4);
         }
         _ => {
             cpu.charge(Kind::Flush, cpu.costs.cr3_load);

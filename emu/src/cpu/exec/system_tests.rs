@@ -283,10 +283,10 @@ fn flushes_are_counted_and_charged_as_such() {
     assert_eq!((r.cpu.count.global_flushes, flush(&r)), (0, 0), "no paging bit changed");
     write(&mut r, 4, cr4::PGE);
     write(&mut r, 4, 0);
-    assert_eq!(r.cpu.count.global_flushes, 2);
+    assert_eq!(r.cpu.count.global_flushes, 1, "off and on is one");
     assert_eq!(flush(&r), 2 * u64::from(r.cpu.costs.cr4_pge_write));
     write(&mut r, 3, 0x5000);
-    assert_eq!((r.cpu.count.cr3_loads, r.cpu.count.global_flushes), (1, 2));
+    assert_eq!((r.cpu.count.cr3_loads, r.cpu.count.global_flushes), (1, 1));
     assert_eq!(flush(&r), u64::from(2 * r.cpu.costs.cr4_pge_write + r.cpu.costs.cr3_load));
     assert_eq!(r.run(invlpg, mem(0x1234)), Err(Flow::Branch));
     assert_eq!(r.cpu.count.invlpg, 1);
