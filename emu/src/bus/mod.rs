@@ -11,6 +11,7 @@ pub mod ram;
 use crate::addr::Frame;
 use crate::apic::{Effect, Ipi};
 use crate::cpu::op::{Flow, Op, Step};
+use crate::cpu::word::Word;
 use crate::cpu::{Cpu, Request};
 use crate::device::{Devices, PortRead, PortWrite};
 use crate::ledger::Kind;
@@ -87,11 +88,13 @@ impl Bus {
     /// Reads `size` bytes (1, 2, 4) that lie within one page.
     pub fn read(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32) -> Result<u32, Flow> {
         if let Some(at) = t.at {
-            let mut v = 0;
-            for i in (0..size as usize).rev() {
-                v = v << 8 | u32::from(self.ram.bytes().get(at + i).copied().unwrap_or(0xff));
-            }
-            return Ok(v);
+            let bytes = self.ram.bytes();
+            let v = match size {
+                1 => u8::get(bytes, at).map(u32::from),
+                2 => u16::get(bytes, at).map(u32::from),
+                _ => u32::get(bytes, at),
+            };
+            return Ok(v.unwrap_or(u32::MAX));
         }
         cpu.need_care()?;
         if is_apic(cpu, t.pa) {
@@ -114,11 +117,12 @@ impl Bus {
         if code {
             cpu.need_care()?;
         }
-        for i in 0..size as usize {
-            if let Some(b) = self.ram.bytes_mut().get_mut(at + i) {
-                *b = (value >> (8 * i)) as u8;
-            }
-        }
+        let bytes = self.ram.bytes_mut();
+        match size {
+            1 => (value as u8).put(bytes, at),
+            2 => (value as u16).put(bytes, at),
+            _ => value.put(bytes, at),
+        };
         if code {
             self.code_writes.push((frame, t.pa as u32 & 0xfff, size));
             self.attention = true;

@@ -44,6 +44,8 @@ pub struct Block {
     pub locked: u32,
     /// All operations are pure and the last is a jump back to the first: a candidate for skipping whole iterations.
     pub spin: bool,
+    /// Ends in a near branch or falls through: interrupt state, mode and privilege are after it as before.
+    pub quiet: bool,
     /// Frame of the second page, for a block that crosses one.
     pub second: Option<Frame>,
     /// Still valid? (A dropped block may still be referred to by number.)

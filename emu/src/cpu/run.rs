@@ -1,7 +1,7 @@
 //! The loop: find the block at CS:EIP, run its operations, account for them,
 //! take interrupts between instructions.
 //!
-//! Two modes. *Fast*: the block's static cost cannot reach the next event
+//! Two modes. *Fast* (`run_lane`): the block's static cost cannot reach the next event
 //! (`cpu.event_at`), so nothing is checked between operations. *Careful*: before
 //! each operation the clock is compared with the event, after each the bus is
 //! asked whether the machine has to look. An operation that cannot run fast
@@ -60,6 +60,22 @@ pub struct Runner {
     mode_of: (u32, u64),
     random: u64,
     spin: Option<Spin>,
+}
+
+/// Static costs of blocks that ran in the fast lane and are not yet in ledger and counters (the clock has them).
+#[derive(Default)]
+struct Sum {
+    cycles: u64,
+    locked: u64,
+    instructions: u64,
+}
+
+impl Sum {
+    fn flush(&self, cpu: &mut Cpu) {
+        cpu.ledger.add(Kind::Compute, self.cycles - self.locked);
+        cpu.ledger.add(Kind::Locked, self.locked);
+        cpu.count.instructions += self.instructions;
+    }
 }
 
 /// State at the end of one pass through a spin candidate.
@@ -150,15 +166,14 @@ impl Runner {
                 || self.careful_next
                 || cpu.clock + u64::from(block.cost) >= cpu.event_at
                 || !self.mode.contains(Mode::FLAT);
+            if !careful {
+                if let Some(p) = self.run_lane(cpu, bus, blocks, number, slice_end, options) {
+                    return p;
+                }
+                continue;
+            }
             self.careful_next = false;
-            let start = cpu.eip;
-            let before = cpu.clock;
-            let pause = if careful {
-                run_careful(cpu, bus, block, single || step, &mut self.careful_next)
-            } else {
-                run_fast(cpu, bus, block, &mut self.careful_next)
-            };
-            if let Some(p) = pause {
+            if let Some(p) = run_careful(cpu, bus, block, single || step, &mut self.careful_next) {
                 return p;
             }
             if step && cpu.flags.rest & flags::TF != 0 {
@@ -168,18 +183,89 @@ impl Runner {
                     return Pause::Request(r);
                 }
             }
-            if block.spin && options.skip_spins && !careful && cpu.eip == start {
-                self.skip(cpu, block, number, before, slice_end);
-            }
             if options.single && !self.careful_next {
                 return Pause::SliceEnd;
             }
         }
     }
 
+    /// The fast lane: block after block, as long as each is *quiet* (it ends in nothing but a near branch, so that
+    /// interrupts, mode and privilege are as before), its successor is known, and no limit is near. All that the outer
+    /// loop checks between blocks can be left out here.
+    #[inline(always)]
+    fn run_lane(
+        &mut self,
+        cpu: &mut Cpu,
+        bus: &mut Bus,
+        blocks: &Blocks,
+        first: u32,
+        slice_end: u64,
+        options: RunOptions,
+    ) -> Option<Pause> {
+        cpu.careful = false;
+        let event_at = cpu.event_at;
+        let mut sum = Sum::default();
+        let mut number = first;
+        let result = loop {
+            let Some(block) = blocks.get(number) else { break None };
+            let cost = u64::from(block.cost);
+            let before = cpu.clock;
+            if before + cost >= event_at {
+                break None;
+            }
+            cpu.block_cost = block.cost;
+            let start = cpu.eip;
+            let mut ops = block.ops.iter();
+            let left = loop {
+                let Some(op) = ops.next() else {
+                    cpu.eip = start.wrapping_add(u32::from(block.bytes));
+                    break None;
+                };
+                if let Err(flow) = (op.run)(cpu, bus, op) {
+                    if flow == Flow::Branch && ops.as_slice().is_empty() {
+                        break None;
+                    }
+                    break Some(flow);
+                }
+            };
+            if let Some(flow) = left {
+                let done = block.ops.len() - ops.as_slice().len();
+                sum.flush(cpu);
+                return leave(cpu, bus, &block.ops[..done], flow, &mut self.careful_next);
+            }
+            cpu.clock += cost;
+            sum.cycles += cost;
+            sum.locked += u64::from(block.locked);
+            sum.instructions += u64::from(block.instructions);
+            if !block.quiet {
+                break None;
+            }
+            if cpu.clock >= slice_end {
+                break Some(Pause::SliceEnd);
+            }
+            if cpu.eip == start {
+                if block.spin && options.skip_spins {
+                    self.skip(cpu, block, number, before, slice_end, &mut sum);
+                    if cpu.clock >= slice_end {
+                        break Some(Pause::SliceEnd);
+                    }
+                }
+                continue;
+            }
+            let Some(pa) = cpu.mmu.hit_fetch(cpu.eip) else { break None };
+            let slot = &self.jumps[(pa ^ (pa >> 12)) as usize & (JUMPS - 1)];
+            if slot.key != key(pa, self.mode) {
+                break None;
+            }
+            number = slot.number;
+        };
+        sum.flush(cpu);
+        result
+    }
+
     /// If two passes through the block ended in the same state and nothing but static cost was charged, every further
     /// pass is the same until the slice or the processor's quiet time ends: skip them in one go.
-    fn skip(&mut self, cpu: &mut Cpu, block: &Block, number: u32, before: u64, slice_end: u64) {
+    fn skip(&mut self, cpu: &mut Cpu, block: &Block, number: u32, before: u64, slice_end: u64, sum: &mut Sum) {
         let now = Spin { number, regs: cpu.regs, flags: cpu.flags, clock: cpu.clock, stale_uses: cpu.count.stale_uses };
         let cost = u64::from(block.cost).max(1);
         let same = self.spin.is_some_and(|s| {
@@ -194,19 +280,16 @@ impl Runner {
         let to_event = (cpu.event_at - cpu.clock).saturating_sub(1) / cost;
         let n = to_slice.min(to_event);
         cpu.clock += n * cost;
-        cpu.ledger.add(Kind::Compute, n * (cost - u64::from(block.locked)));
-        cpu.ledger.add(Kind::Locked, n * u64::from(block.locked));
-        cpu.count.instructions += n * u64::from(block.instructions);
+        sum.cycles += n * cost;
+        sum.locked += n * u64::from(block.locked);
+        sum.instructions += n * u64::from(block.instructions);
         self.spin = Some(Spin { clock: cpu.clock, ..now });
     }
 
     /// Number of the block at CS:EIP.
     #[inline(always)]
     fn find(&mut self, cpu: &mut Cpu, bus: &mut Bus, blocks: &mut Blocks) -> Result<u32, Flow> {
-        if self.epoch != blocks.epoch {
-            self.epoch = blocks.epoch;
-            self.jumps.fill(Jump { key: u64::MAX, number: 0 });
-        }
+        self.follow(blocks);
         if self.mode_of != (cpu.cr0, cpu.segment_changes) {
             self.mode_of = (cpu.cr0, cpu.segment_changes);
             self.mode = cpu.mode();
@@ -217,15 +300,25 @@ impl Runner {
             None => fetch(cpu, bus, lin)?,
         };
         let k = key(pa, self.mode);
-        let slot = &mut self.jumps[(pa ^ (pa >> 12)) as usize & (JUMPS - 1)];
-        if slot.key == k {
-            return Ok(slot.number);
+        let slot = (pa ^ (pa >> 12)) as usize & (JUMPS - 1);
+        if self.jumps[slot].key == k {
+            return Ok(self.jumps[slot].number);
         }
         let (number, keep) = find_slow(cpu, bus, blocks, lin, pa, self.mode)?;
+        self.follow(blocks);
         if keep {
-            *slot = Jump { key: k, number };
+            self.jumps[slot] = Jump { key: k, number };
         }
         Ok(number)
+    }
+
+    /// Drops all references to blocks when some block was dropped since the last look.
+    #[inline(always)]
+    fn follow(&mut self, blocks: &Blocks) {
+        if self.epoch != blocks.epoch {
+            self.epoch = blocks.epoch;
+            self.jumps.fill(Jump { key: u64::MAX, number: 0 });
+        }
     }
 }
 
@@ -322,27 +415,6 @@ fn settle_part(cpu: &mut Cpu, ops: &[Op]) {
         cpu.ledger.add(if op.bits & Op::LOCKED != 0 { Kind::Locked } else { Kind::Compute }, cost);
         cpu.count.instructions += 1 + u64::from(op.bits & Op::FUSED != 0);
     }
-}
-
-#[inline(always)]
-fn run_fast(cpu: &mut Cpu, bus: &mut Bus, block: &Block, careful_next: &mut bool) -> Option<Pause> {
-    cpu.careful = false;
-    cpu.block_cost = block.cost;
-    let mut ops = block.ops.iter();
-    while let Some(op) = ops.next() {
-        if let Err(flow) = (op.run)(cpu, bus, op) {
-            let left = ops.as_slice().len();
-            if flow == Flow::Branch && left == 0 {
-                settle_block(cpu, block);
-                return None;
-            }
-            let done = block.ops.len() - left;
-            return leave(cpu, bus, &block.ops[..done], flow, careful_next);
-        }
-    }
-    cpu.eip = cpu.eip.wrapping_add(u32::from(block.bytes));
-    settle_block(cpu, block);
-    None
 }
 
 #[cold]

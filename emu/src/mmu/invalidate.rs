@@ -54,7 +54,7 @@ impl Array {
 
 /// Calls `f` for each array. What `f` pushes to its last argument (entries that ended or changed in an array
 /// behind the front) is forgotten by the front array afterwards.
-fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<(Entry, u32)>)) {
+fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<Entry>)) {
     let mut changed = std::mem::take(&mut m.scratch);
     f(Array::DataSmall, &mut m.data.small, &mut changed);
     f(Array::DataLarge, &mut m.data.large, &mut changed);
@@ -63,8 +63,8 @@ fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<(Entry, u
     if let Some(s) = &mut m.second {
         f(Array::Second, &mut s.tlb, &mut changed);
     }
-    for (e, stamp) in changed.drain(..) {
-        m.forget_entry(&e, stamp);
+    for e in changed.drain(..) {
+        m.forget_entry(&e);
     }
     m.scratch = changed;
     m.forget_fetch();
@@ -78,11 +78,10 @@ pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
     each_array(m, |which, t, changed| {
         for tag in which.tags(lin, shift).into_iter().flatten() {
             if let Some(i) = t.find(tag) {
-                let stamp = t.stamp_index(i) as u32;
                 let e = t.drop_at(i);
                 oracle.ended(&e, now);
                 if which.fronted() {
-                    changed.push((e, stamp));
+                    changed.push(e);
                 }
             }
         }
@@ -108,10 +107,10 @@ fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> boo
     let m = &mut cpu.mmu;
     let oracle = &mut bus.oracle;
     each_array(m, |which, t, changed| {
-        t.drop_where(&gone, |e, stamp| {
+        t.drop_where(&gone, |e| {
             oracle.ended(e, now);
             if which.fronted() {
-                changed.push((*e, stamp));
+                changed.push(*e);
             }
         });
     });
@@ -146,7 +145,6 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
             if !e.valid() || !concerns(&e) {
                 return;
             }
-            let stamp = t.stamp_index(i) as u32;
             let agrees = agrees(&e, value, w.source);
             if ideal && !agrees {
                 t.drop_at(i);
@@ -154,7 +152,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
                 judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
             }
             if which.fronted() {
-                changed.push((e, stamp));
+                changed.push(e);
             }
         };
         match (w.source, w.linear) {

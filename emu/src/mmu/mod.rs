@@ -32,7 +32,7 @@ use crate::cpu::{Cpu, cr0, cr4, exception::Exception, exception::vector, op::Flo
 use crate::ledger::Kind;
 use crate::observe::{Wanted, What};
 use std::collections::BTreeMap;
-use tlb::{Entry, MAX_ENTRIES, Replacement, Stamps, Tlb};
+use tlb::{Entry, MAX_ENTRIES, NOWHERE, Stamps, Tlb, Touch};
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,6 @@ pub enum Paging {
 const NO_PAGE: u32 = u32::MAX;
 /// Slots per privilege in the front array.
 const FRONT: usize = 256;
-/// Stamp slot for front entries without a TLB entry behind them (paging off).
-const NO_STAMP: u32 = MAX_ENTRIES as u32 - 1;
 
 #[derive(Clone, Copy, Debug)]
 struct Front {
@@ -96,11 +94,15 @@ struct Front {
     write: u32,
     /// Frame's slot in the RAM arena.
     slot: u32,
-    /// Stamp of the first-level entry behind it.
-    stamp: u32,
+    /// How a use of the first-level entry behind it is recorded.
+    touch: Touch,
+    /// The page is part of a large one.
+    large: bool,
 }
 
-const EMPTY: Front = Front { read: NO_PAGE, write: NO_PAGE, slot: 0, stamp: NO_STAMP };
+/// No TLB entry behind: paging is off.
+const NO_TOUCH: Touch = Touch { word: NOWHERE, keep: 0, set: 0 };
+const EMPTY: Front = Front { read: NO_PAGE, write: NO_PAGE, slot: 0, touch: NO_TOUCH, large: false };
 
 /// Host shortcuts and adversaries, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +139,9 @@ pub struct Mmu {
     options: MmuOptions,
     /// Victims that `keep` holds on to, by (instruction?, large?, tag).
     kept: BTreeMap<(bool, bool, u32), Entry>,
-    policy: Replacement,
-    scratch: Vec<(Entry, u32)>,
+    /// Mask for times stored in stamps.
+    timed: u64,
+    scratch: Vec<Entry>,
 }
 
 /// First-level arrays of one kind.
@@ -189,7 +192,7 @@ impl Mmu {
             large_pages: false,
             options,
             kept: BTreeMap::new(),
-            policy,
+            timed: tlb::timed(policy),
             scratch: Vec::new(),
         }
     }
@@ -203,7 +206,7 @@ impl Mmu {
             return None;
         }
         self.tick += 1;
-        self.stamps[f.stamp as usize & (MAX_ENTRIES - 1)] = self.tick;
+        tlb::record(&mut self.stamps, f.touch, self.tick & self.timed);
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
     }
 
@@ -215,7 +218,7 @@ impl Mmu {
             return None;
         }
         self.tick += 1;
-        self.stamps[f.stamp as usize & (MAX_ENTRIES - 1)] = self.tick;
+        tlb::record(&mut self.stamps, f.touch, self.tick & self.timed);
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
     }
 
@@ -287,12 +290,11 @@ impl Mmu {
     }
 
     /// Drops the front slots behind a first-level entry that ends or changes.
-    pub(crate) fn forget_entry(&mut self, e: &Entry, stamp: u32) {
+    pub(crate) fn forget_entry(&mut self, e: &Entry) {
         if e.has(Entry::LARGE) {
-            for f in self.front.iter_mut() {
-                if f.stamp == stamp {
-                    *f = EMPTY;
-                }
+            let shift = self.large_shift() - 12;
+            for f in self.front.iter_mut().filter(|f| f.large && f.read >> shift == e.tag) {
+                *f = EMPTY;
             }
         } else {
             self.forget_page(e.tag);
@@ -326,12 +328,6 @@ impl Mmu {
     }
 }
 
-/// What `fill` and its callers need to say about the place of an entry.
-#[derive(Clone, Copy)]
-struct Place {
-    stamp: u32,
-}
-
 /// Translates one access that lies within one page, charging what it takes and
 /// keeping the TLBs; raises #PF. `before` is the static cost of the block up to the operation.
 pub fn translate(
@@ -353,7 +349,7 @@ pub fn translate(
         Some(i) => Some((i, false)),
         None => level.large.find(lin >> shift).map(|i| (i, true)),
     };
-    let (entry, place) = match found {
+    let (entry, touch) = match found {
         Some((i, large)) => hit(cpu, bus, lin, access, privilege, now, i, large)?,
         None => miss(cpu, bus, lin, access, privilege, now)?,
     };
@@ -372,7 +368,7 @@ pub fn translate(
         && entry.stale == 0
         && cpu.mmu.options.front
     {
-        install(cpu, bus, lin >> 12, frame, at, &entry, place, privilege);
+        install(cpu, bus, lin >> 12, frame, at, &entry, touch, privilege);
     }
     Ok(Physical { pa, at: at.map(|a| a + (lin & 0xfff) as usize) })
 }
@@ -389,7 +385,7 @@ fn unpaged(cpu: &mut Cpu, bus: &mut Bus, lin: u32, access: Access) -> Physical {
         let write = if bus.ram.watched(Frame(frame)) { NO_PAGE } else { frame };
         let half = cpu.mmu.half;
         cpu.mmu.front[half | (frame as usize & (FRONT - 1))] =
-            Front { read: frame, write, slot: (at >> 12) as u32, stamp: NO_STAMP };
+            Front { read: frame, write, slot: (at >> 12) as u32, touch: NO_TOUCH, large: false };
     }
     Physical { pa: u64::from(lin), at: at.map(|a| a + (lin & 0xfff) as usize) }
 }
@@ -402,7 +398,7 @@ fn install(
     frame: u32,
     at: usize,
     e: &Entry,
-    place: Place,
+    touch: Touch,
     privilege: Privilege,
 ) {
     let m = &mut cpu.mmu;
@@ -411,19 +407,8 @@ fn install(
     let write =
         if writable && e.has(Entry::DIRTY) && !bus.ram.watched(Frame(frame)) { page } else { NO_PAGE };
     let half = if user { FRONT } else { 0 };
-    if m.policy == Replacement::TreePlru {
-        // A second touch changes nothing only for the way used last: keep one front entry per set.
-        let sets = (m.data.small.entries().len() / m.data.small.ways().max(1)).max(1) as u32;
-        let large = e.has(Entry::LARGE);
-        for f in m.front.iter_mut() {
-            let same = if large { f.stamp == place.stamp } else { f.read != NO_PAGE && f.read % sets == page % sets };
-            if same {
-                *f = EMPTY;
-            }
-        }
-    }
     m.front[half | (page as usize & (FRONT - 1))] =
-        Front { read: page, write, slot: (at >> 12) as u32, stamp: place.stamp };
+        Front { read: page, write, slot: (at >> 12) as u32, touch, large: e.has(Entry::LARGE) };
 }
 
 /// Does the entry allow the access?
@@ -455,11 +440,10 @@ fn hit(
     now: u64,
     index: usize,
     large: bool,
-) -> Result<(Entry, Place), Flow> {
+) -> Result<(Entry, Touch), Flow> {
     let level = cpu.mmu.level(access);
     let tlb = if large { &mut level.large } else { &mut level.small };
     let e = *tlb.entry(index);
-    let stamp = tlb.stamp_index(index) as u32;
     if e.stale != 0 {
         bus.oracle.used(cpu.id, &mut cpu.count, &mut bus.events, &e, lin, access, now);
     }
@@ -478,7 +462,7 @@ fn hit(
     let level = if access == Access::Fetch { instruction } else { data };
     let tlb = if large { &mut level.large } else { &mut level.small };
     tlb.touch(index, tick, stamps);
-    Ok((e, Place { stamp }))
+    Ok((e, tlb.touch_of(index)))
 }
 
 fn miss(
@@ -488,7 +472,7 @@ fn miss(
     access: Access,
     privilege: Privilege,
     now: u64,
-) -> Result<(Entry, Place), Flow> {
+) -> Result<(Entry, Touch), Flow> {
     if access == Access::Fetch {
         cpu.count.itlb_misses += 1;
         bus.events.push(Wanted::TLB, cpu.id, now, What::FetchMiss(lin));
@@ -507,9 +491,9 @@ fn miss(
                 let cost = cpu.costs.second_level_hit;
                 cpu.charge(Kind::SecondLevel, cost);
             }
-            let place = fill_first(cpu, bus, e, access, now);
+            let touch = fill_first(cpu, bus, e, access, now);
             cpu.settle()?;
-            return Ok((e, place));
+            return Ok((e, touch));
         }
         invalidate::drop_page(cpu, bus, lin, now);
         if !allowed(cpu, &e, access, privilege) {
@@ -552,7 +536,7 @@ fn walk_and_fill(
     access: Access,
     privilege: Privilege,
     now: u64,
-) -> Result<(Entry, Place), Flow> {
+) -> Result<(Entry, Touch), Flow> {
     cpu.count.walks += 1;
     let cost = cpu.costs.walk;
     cpu.charge(Kind::Walk, cost);
@@ -560,13 +544,13 @@ fn walk_and_fill(
         Ok(e) => e,
         Err(code) => return fault(cpu, lin, access, privilege, code),
     };
-    let place = fill(cpu, bus, e, access, now);
+    let touch = fill(cpu, bus, e, access, now);
     cpu.settle()?;
-    Ok((e, place))
+    Ok((e, touch))
 }
 
 /// Puts a walked entry into the first level and, where there is one, the second.
-fn fill(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Place {
+fn fill(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Touch {
     let tick = cpu.mmu.tick;
     let Mmu { second, stamps, .. } = &mut cpu.mmu;
     if let Some(s) = second
@@ -580,16 +564,18 @@ fn fill(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Pla
     fill_first(cpu, bus, e, access, now)
 }
 
-fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Place {
+fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Touch {
     let tick = cpu.mmu.tick;
     let Mmu { data, instruction, stamps, .. } = &mut cpu.mmu;
     let level = if access == Access::Fetch { instruction } else { data };
     let large = e.has(Entry::LARGE);
     let tlb = if large { &mut level.large } else { &mut level.small };
     let (index, old) = tlb.fill(e, tick, stamps);
-    let stamp = tlb.stamp_index(index) as u32;
+    let touch = tlb.touch_of(index);
     if let Some(old) = old {
-        cpu.mmu.forget_entry(&old, stamp);
+        if access != Access::Fetch {
+            cpu.mmu.forget_entry(&old);
+        }
         if cpu.mmu.options.keep {
             let key = (access == Access::Fetch, old.has(Entry::LARGE), old.tag);
             if let Some(before) = cpu.mmu.kept.insert(key, old) {
@@ -602,7 +588,7 @@ fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) 
     if access == Access::Fetch {
         cpu.mmu.forget_fetch();
     }
-    Place { stamp }
+    touch
 }
 
 /// A speculative fill (`tlb.adversary=fill`): as a walk by the hardware's own initiative. Costs nothing,

@@ -6,9 +6,16 @@
 //! keep its physical address, so that the oracle can tell which entries a PTE
 //! write makes stale. (SDM vol. 3A, "Translation Lookaside Buffers (TLBs)".)
 //!
-//! The stamps that LRU and FIFO compare live outside, in one array of the
-//! processor ([`Stamps`]), so that the fast path records a use with one store and
-//! without knowing to which array the entry belongs.
+//! What replacement remembers lives outside, in one array of the processor
+//! ([`Stamps`]), and a use is recorded by one masked store ([`Touch`]), so that the
+//! fast path needs to know neither the array nor the policy:
+//!
+//! | policy | word | a use stores |
+//! |---|---|---|
+//! | LRU | per entry | the time |
+//! | tree-PLRU | per set: the tree's bits | the bits on the way's path, pointing away from it |
+//! | FIFO | per entry: time of the fill | nothing |
+//! | random | none | nothing |
 
 /// How a set chooses its victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +33,19 @@ pub enum Replacement {
 /// Number of entries that all arrays of one processor may have together.
 pub const MAX_ENTRIES: usize = 4096;
 
-/// Time of the last touch (LRU) or of the fill (FIFO) of every entry of a processor.
+/// The replacement state of every array of a processor.
 pub type Stamps = [u64; MAX_ENTRIES];
+
+/// How a use of an entry is recorded: `word = word & keep | set | time` ([`record`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Which word of [`Stamps`].
+    pub word: u16,
+    /// Bits that stay (trees have at most 16 ways).
+    pub keep: u16,
+    /// Bits that are set.
+    pub set: u16,
+}
 
 /// A cached translation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,14 +90,27 @@ impl Entry {
     }
 }
 
+/// The word of [`Stamps`] that nobody reads.
+pub const NOWHERE: u16 = MAX_ENTRIES as u16 - 1;
+
+/// All ones for the policy whose words hold times, else zero.
+pub fn timed(policy: Replacement) -> u64 {
+    if policy == Replacement::Lru { u64::MAX } else { 0 }
+}
+
+/// Records a use; `time` is already masked by [`timed`].
+#[inline(always)]
+pub fn record(stamps: &mut Stamps, t: Touch, time: u64) {
+    let word = &mut stamps[t.word as usize & (MAX_ENTRIES - 1)];
+    *word = (*word & u64::from(t.keep)) | u64::from(t.set) | time;
+}
+
 /// A set-associative array of entries.
 #[derive(Clone, Debug)]
 pub struct Tlb {
     entries: Vec<Entry>,
     /// Where this array's stamps begin.
     first_stamp: usize,
-    /// Tree-PLRU bits, one word per set.
-    trees: Vec<u32>,
     set_mask: u32,
     ways: usize,
     policy: Replacement,
@@ -94,7 +125,6 @@ impl Tlb {
         Tlb {
             entries: vec![Entry::default(); sets * ways],
             first_stamp,
-            trees: vec![0; sets],
             set_mask: sets as u32 - 1,
             ways,
             policy,
@@ -134,36 +164,44 @@ impl Tlb {
         &mut self.entries[index]
     }
 
-    /// Where the stamp of the entry at `index` is.
-    pub fn stamp_index(&self, index: usize) -> usize {
+    fn stamp_index(&self, index: usize) -> usize {
         (self.first_stamp + index) % MAX_ENTRIES
     }
 
-    /// Records a use of the entry for replacement. `now` grows with every access.
-    #[inline(always)]
-    pub fn touch(&mut self, index: usize, now: u64, stamps: &mut Stamps) {
+    /// The word of a set's tree: that of its first way.
+    fn tree_index(&self, index: usize) -> usize {
+        self.stamp_index(index - index % self.ways)
+    }
+
+    /// How a use of the entry at `index` is recorded.
+    pub fn touch_of(&self, index: usize) -> Touch {
         match self.policy {
-            Replacement::Lru => stamps[self.stamp_index(index)] = now,
-            Replacement::TreePlru => self.touch_tree(index),
-            Replacement::Fifo | Replacement::Random => {}
+            Replacement::Lru => Touch { word: self.stamp_index(index) as u16, keep: 0, set: 0 },
+            Replacement::Fifo | Replacement::Random => Touch { word: NOWHERE, keep: 0, set: 0 },
+            Replacement::TreePlru => {
+                let way = index % self.ways;
+                let (mut node, mut low, mut span) = (1u32, 0, self.ways.next_power_of_two());
+                let (mut keep, mut set) = (u16::MAX, 0);
+                while span > 1 {
+                    span /= 2;
+                    let right = way >= low + span;
+                    // The bit points away from the way just used.
+                    if right {
+                        keep &= !(1 << node);
+                        low += span;
+                    } else {
+                        set |= 1 << node;
+                    }
+                    node = node * 2 + u32::from(right);
+                }
+                Touch { word: self.tree_index(index) as u16, keep, set }
+            }
         }
     }
 
-    fn touch_tree(&mut self, index: usize) {
-        let (set, way) = (index / self.ways, index % self.ways);
-        let (mut node, mut low, mut span) = (1usize, 0, self.ways.next_power_of_two());
-        while span > 1 {
-            span /= 2;
-            let right = way >= low + span;
-            // The bit points away from the way just used.
-            if right {
-                self.trees[set] &= !(1 << node);
-                low += span;
-            } else {
-                self.trees[set] |= 1 << node;
-            }
-            node = node * 2 + usize::from(right);
-        }
+    /// Records a use of the entry for replacement. `now` grows with every access.
+    pub fn touch(&self, index: usize, now: u64, stamps: &mut Stamps) {
+        record(stamps, self.touch_of(index), now & timed(self.policy));
     }
 
     /// Puts an entry in, into an invalid way of its set if there is one, and returns its index
@@ -175,9 +213,10 @@ impl Tlb {
             None => base + self.victim(base, stamps),
         };
         let old = std::mem::replace(&mut self.entries[index], entry);
-        stamps[self.stamp_index(index)] = now;
-        if self.policy == Replacement::TreePlru {
-            self.touch_tree(index);
+        if self.policy == Replacement::Fifo {
+            stamps[self.stamp_index(index)] = now;
+        } else {
+            self.touch(index, now, stamps);
         }
         (index, old.valid().then_some(old))
     }
@@ -188,7 +227,7 @@ impl Tlb {
                 (0..self.ways).min_by_key(|&w| stamps[self.stamp_index(base + w)]).unwrap_or(0)
             }
             Replacement::TreePlru => {
-                let tree = self.trees[base / self.ways];
+                let tree = stamps[self.tree_index(base)];
                 let (mut node, mut low, mut span) = (1usize, 0, self.ways.next_power_of_two());
                 while span > 1 {
                     span /= 2;
@@ -215,12 +254,11 @@ impl Tlb {
         std::mem::take(&mut self.entries[index])
     }
 
-    /// Invalidates every entry for which `gone` says so, telling each with its stamp index to `dropped`.
-    pub fn drop_where(&mut self, gone: impl Fn(&Entry) -> bool, mut dropped: impl FnMut(&Entry, u32)) {
-        let first = self.first_stamp;
-        for (i, e) in self.entries.iter_mut().enumerate() {
+    /// Invalidates every entry for which `gone` says so, telling each to `dropped`.
+    pub fn drop_where(&mut self, gone: impl Fn(&Entry) -> bool, mut dropped: impl FnMut(&Entry)) {
+        for e in self.entries.iter_mut() {
             if e.valid() && gone(e) {
-                dropped(e, ((first + i) % MAX_ENTRIES) as u32);
+                dropped(e);
                 *e = Entry::default();
             }
         }

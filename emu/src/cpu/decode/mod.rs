@@ -10,6 +10,7 @@
 //! linear address: branch targets are distances from the block's start. It ends
 //! after an operation that may go elsewhere or change what decoding depends on,
 //! before an instruction that reaches into the next page, and at [`MAX_OPS`].
+//! A comparison and the jump behind it become one operation (`fuse.rs`).
 //!
 //! Prefixes that this generation of processors ignores stay ignored: `rep bsf` is
 //! `bsf` (not `tzcnt`), the reserved opcodes 0F 18 to 0F 1F do nothing. A LOCK
@@ -17,6 +18,7 @@
 //! (SDM vol. 2, "Instruction Format".)
 
 mod form;
+mod fuse;
 mod pick;
 mod row;
 mod system;
@@ -29,7 +31,7 @@ use super::exec::{self, MAX_INSTRUCTION, keep_bytes};
 use super::op::{Handler, Op};
 use crate::addr::Frame;
 use crate::cost::Costs;
-use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 use row::Effect;
 
 /// What decoding gave.
@@ -92,6 +94,19 @@ fn decode(code: &[u8], pa: u64, mode: Mode, costs: &Costs, second: Option<Frame>
     Decoded::Block(block.finish(pa, mode, second))
 }
 
+/// Jumps, calls and returns that stay in their code segment.
+fn is_near_branch(i: &Instruction) -> bool {
+    i.is_jcc_short_or_near()
+        || i.is_jmp_short_or_near()
+        || i.is_jmp_near_indirect()
+        || i.is_call_near()
+        || i.is_call_near_indirect()
+        || i.is_loop()
+        || i.is_loopcc()
+        || i.is_jcx_short()
+        || i.mnemonic() == Mnemonic::Ret
+}
+
 /// A block in the making.
 #[derive(Default)]
 struct Building {
@@ -103,6 +118,12 @@ struct Building {
     impure: bool,
     /// The last operation is a direct jump to the block's start.
     closed: bool,
+    /// The last operation changes neither interrupt state nor mode nor privilege.
+    quiet: bool,
+    /// The last operation can be fused with a jump.
+    head: Option<fuse::Head>,
+    /// Instructions that were fused with the one before.
+    fused: u16,
 }
 
 impl Building {
@@ -114,6 +135,10 @@ impl Building {
         op.run = row.run;
         // Costs of one operation fit a byte in any sensible preset.
         op.cost = row.cost(costs).min(u32::from(u8::MAX)) as u8;
+        if self.fuse(&f, &op) {
+            return false;
+        }
+        self.head = fuse::head(&f);
         if row.effect.contains(Effect::LOCKED) {
             op.bits |= Op::LOCKED;
             self.locked += u32::from(op.cost);
@@ -128,14 +153,33 @@ impl Building {
         }
         let direct = i.is_jcc_short_or_near() || i.is_jmp_short_or_near();
         self.closed = direct && i.near_branch_target() == 0;
+        let ends = row.effect.contains(Effect::ENDS);
+        self.quiet = !ends || is_near_branch(i);
         self.push(op);
-        !row.effect.contains(Effect::ENDS)
+        !ends
+    }
+
+    /// Fuses the jump `op` with the operation before it, if they are such a pair.
+    fn fuse(&mut self, f: &form::Form, op: &Op) -> bool {
+        let (Some(head), Some(first)) = (self.head, self.ops.last_mut()) else { return false };
+        if !fuse::fuse(head, first, f, op.len) {
+            return false;
+        }
+        let cost = first.cost.saturating_add(op.cost);
+        self.cost += u32::from(cost - first.cost);
+        first.cost = cost;
+        self.bytes += u16::from(op.len);
+        self.closed = f.i.near_branch_target() == 0;
+        self.quiet = true;
+        self.fused += 1;
+        true
     }
 
     /// Adds an operation that only raises an exception.
     fn fault(&mut self, at: u8, bytes: &[u8], run: Handler) {
         let op = Op { run, ..form::blank(at, bytes.len() as u8) };
         self.impure = true;
+        self.quiet = false;
         self.push(op);
     }
 
@@ -149,12 +193,13 @@ impl Building {
     fn finish(self, pa: u64, mode: Mode, second: Option<Frame>) -> Block {
         Block {
             key: key(pa, mode),
-            instructions: self.ops.len() as u16,
+            instructions: self.ops.len() as u16 + self.fused,
             ops: self.ops.into_boxed_slice(),
             bytes: self.bytes,
             cost: self.cost,
             locked: self.locked,
             spin: self.closed && !self.impure,
+            quiet: self.quiet,
             second,
             live: true,
         }
