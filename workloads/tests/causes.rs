@@ -1,0 +1,108 @@
+//! Do the figures have the right causes? Counts against each strategy's protocol, and faults that must be caught.
+
+mod common;
+
+use common::{outcome, sound};
+use shootdown_workloads::Row;
+
+const CPUS: u64 = 4;
+
+fn row(strategy: &str, pairs: &[(&str, &str)]) -> Row {
+    let mut all = vec![("strategy", strategy)];
+    all.extend_from_slice(pairs);
+    sound(&all)
+}
+
+#[test]
+fn lowmem_maps_for_nothing() {
+    let r = row("lowmem", &[]);
+    assert!(r.kmaps >= r.operations);
+    assert_eq!((r.maps, r.invlpg, r.flush_ipis, r.global_flushes), (0, 0, 0, 0));
+}
+
+#[test]
+fn atomic_does_one_invlpg_for_each_map_and_sends_no_flush() {
+    let r = row("atomic", &[]);
+    assert!(r.maps >= r.operations, "every page is in highmem");
+    assert_eq!((r.invlpg, r.flush_ipis, r.global_flushes), (r.maps, 0, 0));
+}
+
+#[test]
+fn batched_flushes_each_processor_once_for_each_wrap() {
+    let r = row("batched", &[]);
+    assert!(r.wraps > 5, "{}", r.wraps);
+    assert_eq!(r.global_flushes, r.wraps * CPUS);
+    assert_eq!((r.flush_ipis, r.flush_ipi_targets), (r.wraps, r.wraps * (CPUS - 1)), "one broadcast for each wrap");
+    assert_eq!((r.initiator_latency.count, r.target_latency.count), (r.wraps, r.wraps * (CPUS - 1)));
+    assert_eq!(r.invlpg, 0);
+    // A wrap hands out at most a window of slots.
+    assert!(r.maps <= (r.wraps + 1) * 64, "{} maps, {} wraps", r.maps, r.wraps);
+}
+
+#[test]
+fn batched_never_flushes_while_the_pages_fit_the_window() {
+    let r = row("batched", &[("pages", "40"), ("window", "256"), ("warmup", "400")]);
+    assert!(r.kmaps >= r.operations);
+    assert_eq!((r.wraps, r.global_flushes, r.flush_ipis), (0, 0, 0));
+}
+
+#[test]
+fn deferred_seq_does_one_invlpg_for_each_recycle_and_one_round_for_each_conflict() {
+    let r = row("deferred-seq", &[("sharing", "100")]);
+    assert!(r.recycles > 0 && r.conflicts > 0, "{} {}", r.recycles, r.conflicts);
+    assert_eq!((r.invlpg, r.maps), (r.recycles, r.recycles));
+    assert_eq!((r.flush_ipis, r.flush_ipi_targets), (r.conflicts, r.conflicts * (CPUS - 1)));
+    assert_eq!(r.initiator_latency.count, r.conflicts);
+    assert_eq!(r.global_flushes, 0, "CR3 loads are enough for its slots");
+}
+
+#[test]
+fn deferred_seq_sends_no_flush_without_sharing_between_processors() {
+    let r = row("deferred-seq", &[("sharing", "0"), ("tasks", "1")]);
+    assert!(r.recycles > 0);
+    assert_eq!((r.conflicts, r.flush_ipis), (0, 0));
+}
+
+#[test]
+fn the_sound_strategies_agree_and_stay_sound_under_both_adversaries() {
+    for adversary in ["none", "fill", "keep"] {
+        let checksums: Vec<_> = ["lowmem", "atomic", "batched", "deferred-seq"]
+            .map(|s| row(s, &[("tlb.adversary", adversary), ("ops", "150")]))
+            .iter()
+            .map(|r| (r.harmful_uses, r.data_errors, r.checksum.clone()))
+            .collect();
+        assert!(checksums[0].2.is_some());
+        assert!(checksums.iter().all(|c| *c == checksums[0]), "{adversary}: {checksums:?}");
+    }
+}
+
+#[test]
+fn the_control_is_caught_by_the_oracle_and_by_the_data() {
+    let r = outcome(&[("strategy", "none")]).row;
+    assert!(r.harmful_uses > 0 && r.data_errors > 0, "{} {}", r.harmful_uses, r.data_errors);
+    assert!(r.stale_reports.iter().any(|s| s.harmful));
+    assert_eq!(r.stop.code, Some(0x11 << 1 | 1));
+    assert_eq!(r.problems().len(), 2, "{:?}", r.problems());
+}
+
+fn caught(fault: &str, pairs: &[(&str, &str)]) {
+    let mut all = vec![("fault", fault)];
+    all.extend_from_slice(pairs);
+    let r = outcome(&all).row;
+    assert!(r.harmful_uses > 0 || r.data_errors > 0, "fault {fault} was not caught");
+}
+
+#[test]
+fn faults_of_batched_are_caught() {
+    caught("cr3-flush", &[("strategy", "batched")]);
+    caught("skip-idle", &[("strategy", "batched"), ("tasks", "3")]);
+    caught("drop-lock", &[("strategy", "batched")]);
+}
+
+#[test]
+fn faults_of_deferred_seq_are_caught() {
+    for fault in ["b", "c", "d", "f", "g"] {
+        caught(fault, &[("strategy", "deferred-seq"), ("tlb.adversary", "fill")]);
+    }
+    caught("i", &[("strategy", "deferred-seq"), ("global-kmap", "1")]);
+}
