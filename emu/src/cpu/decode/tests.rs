@@ -108,7 +108,7 @@ fn an_instruction_that_crosses_the_page_is_a_block_of_its_own() {
 fn undefined_and_overlong_instructions_raise_when_run() {
     // ud2; mov eax,[ebx] with lock; aesenc (not announced by CPUID); sysret-like 0f 04
     for code in [&[0x0f, 0x0b][..], &[0xf0, 0x8b, 0x03], &[0x66, 0x0f, 0x38, 0xdc, 0xc1], &[0x0f, 0x04]] {
-        let b = block(code);
+        let b = block(&[code, &[0; 15]].concat());
         assert!(same(b.ops[0].run, exec::undefined), "{code:02x?}");
     }
     let b = block(&[[0x66u8; 15].as_slice(), &[0x90]].concat());
@@ -158,4 +158,27 @@ fn single_stepping_gets_one_instruction() {
         panic!("enough bytes")
     };
     assert_eq!((b.ops.len(), b.bytes), (1, 1));
+}
+
+#[test]
+fn a_comparison_and_its_jump_are_one_operation() {
+    let c = costs();
+    // mov eax,ebx; cmp dword [ebx+ecx*4+8],5; jl -12 (to the start)
+    let b = block(&[0x89, 0xd8, 0x83, 0x7c, 0x8b, 0x08, 0x05, 0x7c, 0xf7]);
+    assert_eq!((b.ops.len(), b.instructions, b.bytes), (2, 3, 9));
+    let op = &b.ops[1];
+    assert!(op.bits & (Op::FUSED | Op::PURE) == Op::FUSED | Op::PURE);
+    assert_eq!((op.at, op.len, op.imm, op.mask), (2, 7, 5, 0));
+    assert_eq!(b.cost, 2 * c.alu + c.load + c.branch);
+    assert!(b.spin);
+    // A comparison that is not followed by a jump, and one in 16-bit code, stay alone.
+    assert!(block(&[0x39, 0xd8, 0x90, 0x74, 0x00]).ops.iter().all(|o| o.bits & Op::FUSED == 0));
+    assert_eq!(block_in(Mode::REAL, &[0x39, 0xd8, 0x74, 0x00]).ops.len(), 2);
+}
+
+#[test]
+fn a_page_end_between_comparison_and_jump_keeps_them_apart() {
+    let b = block(&[0x39, 0xd8, 0x0f, 0x84]);
+    assert_eq!((b.ops.len(), b.bytes, b.instructions), (1, 2, 1));
+    assert!(b.ops[0].bits & Op::FUSED == 0);
 }

@@ -29,6 +29,7 @@ pub mod cpuid;
 pub mod descriptor;
 pub mod far;
 pub mod flag;
+pub mod fused;
 pub mod interrupt;
 pub mod io;
 pub mod logic;
@@ -42,6 +43,8 @@ pub mod shift;
 pub mod stack;
 pub mod string;
 pub mod system;
+#[cfg(test)]
+mod tests;
 
 use super::exception::{Exception, vector};
 use super::op::{CS, Flow, Op, Step};
