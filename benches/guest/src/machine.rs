@@ -1,6 +1,6 @@
 //! Page tables, interrupt table, local APIC and the other processors.
 //!
-//! Linear = physical for the first 16 MiB, by 4 KiB pages; a window of 1024
+//! Linear = physical for the first 32 MiB, by 4 KiB pages; a window of 1024
 //! pages at [`WINDOW`] for the `kmap` load; the local APIC, uncached, at its
 //! usual place. Manual: SDM vol. 3A, "Paging", "Advanced Programmable
 //! Interrupt Controller", "MP Initialization Protocol Algorithm".
@@ -20,6 +20,8 @@ const UNCACHED: u32 = 0x18;
 pub const WINDOW: u32 = 0xc000_0000;
 /// Physical address of the 1024 frames of the `kmap` load: 8 to 12 MiB.
 pub const KMAP_FRAMES: u32 = 0x80_0000;
+/// Address of the memory of the `walk` load: 16 to 32 MiB.
+pub const WALK_MEMORY: u32 = 0x100_0000;
 
 const APIC: u32 = 0xfee0_0000;
 const APIC_SPURIOUS: u32 = APIC + 0xf0;
@@ -39,7 +41,7 @@ const TRAMPOLINE_GDT_POINTER: u32 = 0x8f00;
 #[repr(C, align(4096))]
 struct Table([u32; 1024]);
 
-const IDENTITY_TABLES: usize = 4;
+const IDENTITY_TABLES: usize = 8;
 static mut DIRECTORY: Table = Table([0; 1024]);
 static mut IDENTITY: [Table; IDENTITY_TABLES] = [const { Table([0; 1024]) }; IDENTITY_TABLES];
 static mut WINDOW_TABLE: Table = Table([0; 1024]);
