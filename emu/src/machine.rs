@@ -229,9 +229,14 @@ impl Machine {
         self.patience = Some(cycles);
     }
 
-    /// Output of the guest's serial port and debug port since the last call.
+    /// Output of the guest's serial port since the last call.
     pub fn take_console(&mut self) -> Vec<u8> {
         self.bus.devices.take_output()
+    }
+
+    /// Output of the guest's debug port (0xE9) since the last call: at least the last 64 KiB of it.
+    pub fn take_debug(&mut self) -> Vec<u8> {
+        self.bus.devices.take_debug()
     }
 
     /// Drops all decoded code: after changing memory from outside between steps.
@@ -302,6 +307,10 @@ impl Machine {
             let output = self.bus.devices.take_output();
             if !output.is_empty() {
                 observer.console(&output);
+            }
+            let output = self.bus.devices.take_debug();
+            if !output.is_empty() {
+                observer.debug_port(&output);
             }
         }
         if !self.bus.events.events.is_empty() {

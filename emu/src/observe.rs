@@ -80,8 +80,10 @@ pub trait Observer {
     fn wanted(&self) -> Wanted;
     /// One event.
     fn event(&mut self, event: &Event);
-    /// Output of the guest's serial and debug ports since the last call, if [`Wanted::CONSOLE`] is wanted.
+    /// Output of the guest's serial port since the last call, if [`Wanted::CONSOLE`] is wanted.
     fn console(&mut self, _bytes: &[u8]) {}
+    /// Output of the guest's debug port (0xE9) since the last call, if [`Wanted::CONSOLE`] is wanted.
+    fn debug_port(&mut self, _bytes: &[u8]) {}
 }
 
 /// Listens to nothing.

@@ -20,7 +20,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Boot a Multiboot kernel; its console goes to standard output
+    /// Boot a Multiboot kernel; its serial port goes to standard output
     Boot(Boot),
     /// Run one load under one strategy
     Run(Run),
@@ -52,6 +52,9 @@ pub struct Boot {
     /// Write statistics as JSON
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Pass what the guest writes to port 0xe9 on to standard error
+    #[arg(long)]
+    pub debug_port: bool,
     /// Stop at an access to a port, address or MSR where nothing is
     #[arg(long, overrides_with = "no_strict")]
     pub strict: bool,

@@ -25,6 +25,7 @@ mod serial;
 
 use crate::cost::Preset;
 use cmos::Cmos;
+use debug_port::DebugPort;
 use pic::Pics;
 use pit::Pit;
 use serial::Serial;
@@ -68,8 +69,10 @@ pub struct Devices {
     pit: Pit,
     cmos: Cmos,
     post: u8,
-    /// What serial and debug port have put out, in order.
+    /// What the serial port has put out.
     output: Vec<u8>,
+    /// What the debug port has put out.
+    debug: DebugPort,
 }
 
 impl Devices {
@@ -82,6 +85,7 @@ impl Devices {
             cmos: Cmos::new(preset.clock_mhz),
             post: 0,
             output: Vec::new(),
+            debug: DebugPort::default(),
         }
     }
 
@@ -117,9 +121,14 @@ impl Devices {
         if answered { PortWrite::Done } else { PortWrite::Empty }
     }
 
-    /// What the guest has put out on the serial line and the debug port, in order, since the last call.
+    /// What the guest has put out on the serial line since the last call.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
+    }
+
+    /// What the guest has put out on the debug port since the last call: at least the last 64 KiB of it.
+    pub fn take_debug(&mut self) -> Vec<u8> {
+        self.debug.take()
     }
 
     /// The last POST code.
@@ -152,7 +161,7 @@ impl Devices {
             CMOS_INDEX => self.cmos.write_index(value),
             CMOS_DATA => self.cmos.write(value),
             POST => self.post = value,
-            DEBUG => self.output.push(value),
+            DEBUG => self.debug.write(value),
             SERIAL..=0x3ff => self.output.extend(self.serial.write(port - SERIAL, value)),
             _ => return false,
         }
@@ -170,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn serial_and_debug_output_keep_their_order() {
+    fn serial_and_debug_output_are_kept_apart() {
         let mut d = devices();
-        for (port, byte) in [(0x3f8, b'a'), (0xe9, b'b'), (0x3f8, b'c')] {
+        for (port, byte) in [(0x3f8, b'a'), (0xe9, b'b'), (0x3f8, b'c'), (0xe9, b'd')] {
             assert_eq!(d.write(port, 1, byte.into(), 0), PortWrite::Done);
         }
-        assert_eq!(d.take_output(), b"abc");
-        assert_eq!(d.take_output(), b"");
+        assert_eq!((d.take_output(), d.take_debug()), (b"ac".to_vec(), b"bd".to_vec()));
+        assert_eq!((d.take_output(), d.take_debug()), (Vec::new(), Vec::new()));
         assert_eq!(d.read(0xe9, 1, 0), PortRead::Value(0xe9));
     }
 

@@ -1,4 +1,4 @@
-//! `boot`: any Multiboot kernel; its console to standard output, its exit status as ours.
+//! `boot`: any Multiboot kernel; its serial port to standard output, its exit status as ours.
 
 use crate::cli::Boot;
 use crate::interrupt;
@@ -45,10 +45,12 @@ pub fn run(options: &Boot) -> Result<Status> {
     if let Some(cycles) = patience {
         machine.set_patience(cycles);
     }
-    let mut console = Console { interrupt, failed: None };
+    let debug_port = if options.debug_port { DebugPort::Shown } else { DebugPort::Dropped };
+    let mut console = Console { interrupt, failed: None, debug_port };
     let start = Instant::now();
     let stop = machine.run(&mut console);
     console.console(&machine.take_console());
+    console.debug_port(&machine.take_debug());
     let result = BootStats::new(&machine, described, &stop);
     message(&format!(
         "{} in {} cycles, {:.1} M instructions in {:.1} s",
@@ -101,10 +103,18 @@ fn modules(strings: &[String]) -> Result<Vec<Module>> {
     strings.iter().map(read).collect()
 }
 
+/// What becomes of the output of port 0xE9.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DebugPort {
+    Shown,
+    Dropped,
+}
+
 /// Passes the guest's console on as it comes.
 struct Console {
     interrupt: Arc<AtomicBool>,
     failed: Option<io::Error>,
+    debug_port: DebugPort,
 }
 
 impl Console {
@@ -130,6 +140,12 @@ impl Observer for Console {
             // Nobody listens any more: end the run.
             self.failed = Some(error);
             self.interrupt.store(true, Ordering::Relaxed);
+        }
+    }
+    fn debug_port(&mut self, bytes: &[u8]) {
+        if self.debug_port == DebugPort::Shown {
+            // Like all messages: that nobody reads it is no reason to fail.
+            let _ = io::stderr().write_all(bytes);
         }
     }
 }
