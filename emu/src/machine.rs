@@ -140,6 +140,10 @@ pub struct Machine {
     patience: Option<u64>,
     progress: (u64, u64),
     roi: (Option<Snapshot>, Option<Snapshot>),
+    /// Counts slices in which memory may have changed.
+    version: u64,
+    /// Per processor, the version that its last slice has seen or made.
+    seen: Vec<u64>,
 }
 
 impl Machine {
@@ -166,6 +170,7 @@ impl Machine {
             .collect();
         let mut bus =
             Bus::new(Ram::new(config.memory), Devices::new(preset).with_memory(config.memory), config.strictness == Strictness::Strict);
+        bus.aiming = fill;
         crate::mptable::write(&mut bus.ram, &config);
         Ok(Machine {
             runners: (0..config.cpus).map(|i| Runner::new(mix(!config.seed, i as u64))).collect(),
@@ -181,6 +186,8 @@ impl Machine {
             patience: None,
             progress: (0, 0),
             roi: (None, None),
+            version: 1,
+            seen: vec![0; config.cpus],
             config,
         })
     }
@@ -331,7 +338,9 @@ impl Machine {
         }
     }
 
-    fn turn(&mut self) -> Option<Stop> {
+    /// The processor that moves next, its time, and the time of the one after it.
+    #[inline(always)]
+    fn next(&self) -> (usize, u64, u64) {
         let (mut first, mut second, mut i) = (u64::MAX, u64::MAX, 0);
         for j in 0..self.cpus.len() {
             let t = self.time_of(j);
@@ -343,6 +352,39 @@ impl Machine {
                 second = t;
             }
         }
+        (i, first, second)
+    }
+
+    fn slice_end(&self, first: u64, second: u64) -> u64 {
+        (first + self.lookahead).max(second).min(first + LONGEST_SLICE)
+    }
+
+    /// While every running processor is parked and has made a pass since memory last changed, nothing can happen but
+    /// the next event. The slices up to it are gone through in order, but without running the passes.
+    fn pass_quiet_time(&mut self) {
+        let quiet = |(j, c): (usize, &Cpu)| {
+            c.state != State::Running || (self.seen[j] == self.version && self.runners[j].parked(c))
+        };
+        if !self.cpus.iter().enumerate().all(quiet) {
+            return;
+        }
+        // Bounded, so that limits are looked at now and then.
+        for _ in 0..10_000 {
+            let (i, first, second) = self.next();
+            let end = self.slice_end(first, second);
+            let c = &mut self.cpus[i];
+            if c.state != State::Running || c.clock >= c.event_at || !self.runners[i].pass_slice(c, end) {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Option<Stop> {
+        let (mut i, mut first, mut second) = self.next();
+        if self.seen[i] == self.version && self.cpus[i].state == State::Running && self.runners[i].parked(&self.cpus[i]) {
+            self.pass_quiet_time();
+            (i, first, second) = self.next();
+        }
         if let Some(stop) = self.limits(first) {
             return Some(stop);
         }
@@ -353,16 +395,28 @@ impl Machine {
         if self.cpus[i].clock >= self.cpus[i].event_at {
             self.arrivals(i);
         }
-        let end = (first + self.lookahead).max(second).min(first + LONGEST_SLICE);
+        let end = self.slice_end(first, second);
         self.bus.attention = false;
         let pause =
             self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, end, self.options);
+        if self.runners[i].left_spin() {
+            self.version += 1;
+        }
+        self.seen[i] = self.version;
         let stop = match pause {
-            Pause::SliceEnd | Pause::Event | Pause::Attention => None,
-            Pause::Request(r) => self.request(i, r),
+            Pause::SliceEnd | Pause::Event => None,
+            Pause::Attention => {
+                // An APIC access may have moved the timer.
+                self.plan(i);
+                None
+            }
+            Pause::Request(r) => {
+                let stop = self.request(i, r);
+                self.plan(i);
+                stop
+            }
         };
         self.notes(i);
-        self.plan(i);
         stop
     }
 
@@ -494,13 +548,13 @@ impl Machine {
             }
         }
         if !self.bus.oracle.writes.is_empty() {
-            for w in std::mem::take(&mut self.bus.oracle.writes) {
+            for mut w in std::mem::take(&mut self.bus.oracle.writes) {
                 let mut holders = w.holders & !(1 << i);
                 while holders != 0 {
                     let j = holders.trailing_zeros() as usize;
                     holders &= holders - 1;
                     if let Some(c) = self.cpus.get_mut(j) {
-                        mmu::recheck(c, &mut self.bus, &w);
+                        mmu::recheck(c, &mut self.bus, &mut w);
                     }
                 }
             }

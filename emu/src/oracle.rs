@@ -51,6 +51,8 @@ pub struct PteWrite {
     pub writer: u8,
     /// Order of the write among the oracle's events.
     pub order: u64,
+    /// Number of the change that its survivors carry; 0 = none so far.
+    pub change: u32,
 }
 
 /// A stale use, as reported.
@@ -110,8 +112,6 @@ pub struct Oracle {
     free_shadows: Vec<u32>,
     changes: Vec<Change>,
     free_changes: Vec<u32>,
-    /// Change number by order of the write; never iterated.
-    by_order: HashMap<u64, u32>,
     order: u64,
     freed: HashMap<u32, u64>,
     given: HashMap<u32, u64>,
@@ -131,7 +131,6 @@ impl Oracle {
             // Number 0 means "not stale".
             changes: vec![Change { cycle: 0, writer: 0, order: 0, survivors: 0 }],
             free_changes: Vec::new(),
-            by_order: HashMap::new(),
             order: 0,
             freed: HashMap::new(),
             given: HashMap::new(),
@@ -201,17 +200,22 @@ impl Oracle {
                 cycle,
                 writer: cpu as u8,
                 order: self.order,
+                change: 0,
             });
         }
         out
     }
 
     /// An entry survives a change: its number, to be kept in the entry.
-    pub(crate) fn survivor(&mut self, w: &PteWrite) -> u32 {
-        // Survivors of one write share a number.
-        if let Some(&n) = self.by_order.get(&w.order) {
-            self.changes[n as usize].survivors += 1;
-            return n;
+    pub(crate) fn survivor(&mut self, w: &mut PteWrite) -> u32 {
+        // Survivors of one write share a number, while one of them lives.
+        if let Some(c) = self.changes.get_mut(w.change as usize)
+            && w.change != 0
+            && c.order == w.order
+            && c.survivors > 0
+        {
+            c.survivors += 1;
+            return w.change;
         }
         let change = Change { cycle: w.cycle, writer: w.writer, order: w.order, survivors: 1 };
         let n = match self.free_changes.pop() {
@@ -224,7 +228,7 @@ impl Oracle {
                 (self.changes.len() - 1) as u32
             }
         };
-        self.by_order.insert(w.order, n);
+        w.change = n;
         n
     }
 
@@ -255,7 +259,6 @@ impl Oracle {
             if let Some(now) = now {
                 self.exposure.saturating_record(now.saturating_sub(c.cycle));
             }
-            self.by_order.remove(&c.order);
             self.free_changes.push(number);
         }
     }

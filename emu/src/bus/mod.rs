@@ -22,6 +22,10 @@ use crate::stop::Stop;
 use ram::Ram;
 use shootdown_abi::{Activity, Counter, MARK_PORT, Mark};
 
+/// How many pages the filling adversary remembers. Enough that a slot of a small window that is about to be
+/// reused is still among them: a fill just before the PTE changes is what catches a flush done too early.
+const TARGETS: usize = 64;
+
 /// An IPI on its way out of a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -57,8 +61,10 @@ pub struct Bus {
     /// Watched table frames that the guest declared free.
     pub(crate) freed_tables: Vec<Frame>,
     /// Linear pages that were recently mapped, changed or invalidated: where the adversary fills.
-    pub(crate) targets: [u32; 8],
+    pub(crate) targets: [u32; TARGETS],
     pub(crate) next_target: usize,
+    /// The filling adversary is at work and wants to know its targets.
+    pub(crate) aiming: bool,
     /// Counts what only a machine that gets on does (console output, operations): for the livelock watch.
     pub(crate) progress: u64,
 }
@@ -79,8 +85,9 @@ impl Bus {
             code_writes: Vec::new(),
             revoked: Vec::new(),
             freed_tables: Vec::new(),
-            targets: [0; 8],
+            targets: [0; TARGETS],
             next_target: 0,
+            aiming: false,
             progress: 0,
         }
     }
@@ -117,12 +124,7 @@ impl Bus {
         if code {
             cpu.need_care()?;
         }
-        let bytes = self.ram.bytes_mut();
-        match size {
-            1 => (value as u8).put(bytes, at),
-            2 => (value as u16).put(bytes, at),
-            _ => value.put(bytes, at),
-        };
+        self.put(at, size, value);
         if code {
             self.code_writes.push((frame, t.pa as u32 & 0xfff, size));
             self.attention = true;
@@ -133,14 +135,25 @@ impl Bus {
         Ok(())
     }
 
+    /// Writes `size` bytes of RAM at an arena offset, past every watch.
+    #[inline]
+    pub(crate) fn put(&mut self, at: usize, size: u32, value: u32) {
+        let bytes = self.ram.bytes_mut();
+        match size {
+            1 => (value as u8).put(bytes, at),
+            2 => (value as u16).put(bytes, at),
+            _ => value.put(bytes, at),
+        };
+    }
+
     fn table_written(&mut self, cpu: &mut Cpu, pa: u64, size: u32, now: u64) {
         let own = 1u64 << (cpu.id & 63);
-        for w in self.oracle.table_written(cpu.id, pa, size, now).into_iter().flatten() {
+        for mut w in self.oracle.table_written(cpu.id, pa, size, now).into_iter().flatten() {
             if let Some(l) = w.linear {
                 self.aim(l);
             }
             if w.holders & own != 0 {
-                mmu::recheck(cpu, self, &w);
+                mmu::recheck(cpu, self, &mut w);
             }
             if w.holders & !own != 0 {
                 self.oracle.writes.push(w);
@@ -151,9 +164,9 @@ impl Bus {
     /// Notes a linear address as a target for speculative fills.
     pub(crate) fn aim(&mut self, lin: u32) {
         let page = lin & !0xfff;
-        if !self.targets.contains(&page) {
-            self.targets[self.next_target % 8] = page;
-            self.next_target = (self.next_target + 1) % 8;
+        if self.aiming && !self.targets.contains(&page) {
+            self.targets[self.next_target % TARGETS] = page;
+            self.next_target = (self.next_target + 1) % TARGETS;
         }
     }
 

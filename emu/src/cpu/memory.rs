@@ -10,7 +10,7 @@ use super::op::{FLAT, Flow, Op, SS};
 use super::word::Word;
 use super::{Cpu, exception::Exception};
 use crate::bus::Bus;
-use crate::mmu::{self, Access, Privilege};
+use crate::mmu::{self, Access, Physical, Privilege};
 
 impl Cpu {
     /// Reads the memory operand of `op`.
@@ -193,6 +193,11 @@ impl Cpu {
         size: u32,
         privilege: Privilege,
     ) -> Result<u32, Flow> {
+        if self.mmu.front_is_for(privilege)
+            && let Some(at) = self.mmu.hit_read(lin, size)
+        {
+            return bus.read(self, before, Physical { pa: 0, at: Some(at) }, size);
+        }
         if (lin & 0xfff) + size <= 4096 {
             let t = mmu::translate(self, bus, lin, Access::Read, privilege, before)?;
             return bus.read(self, before, t, size);
@@ -220,6 +225,13 @@ impl Cpu {
         value: u32,
         privilege: Privilege,
     ) -> Result<(), Flow> {
+        if self.mmu.front_is_for(privilege)
+            && let Some(at) = self.mmu.hit_write(lin, size)
+        {
+            // What the front array lets be written is plain, unwatched memory.
+            bus.put(at, size, value);
+            return Ok(());
+        }
         if (lin & 0xfff) + size <= 4096 {
             let t = mmu::translate(self, bus, lin, Access::Write, privilege, before)?;
             return bus.write(self, before, t, size, value);

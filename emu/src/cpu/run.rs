@@ -9,8 +9,8 @@
 //! with `Flow::Careful` before it has changed anything, and is run again.
 
 use super::block::{Block, Blocks, Mode, key};
-use super::decode::{Decoded, decode_block};
-use super::exec::interrupt;
+use super::decode::{Decoded, decode_block, decode_single};
+use super::exec::{MAX_INSTRUCTION, interrupt};
 use super::op::{CS, Flow, Op};
 use super::{Cpu, Request, exception::Class, exception::Exception, flags};
 use crate::addr::Frame;
@@ -60,6 +60,8 @@ pub struct Runner {
     mode_of: (u32, u64),
     random: u64,
     spin: Option<Spin>,
+    /// In the last slice something ran besides passes of a parked loop: memory may have changed.
+    left_spin: bool,
 }
 
 /// Static costs of blocks that ran in the fast lane and are not yet in ledger and counters (the clock has them).
@@ -82,10 +84,15 @@ impl Sum {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Spin {
     number: u32,
-    regs: [u32; 16],
+    regs: [u32; 8],
     flags: flags::Flags,
     clock: u64,
     stale_uses: u64,
+    /// The pass began in the state in which it ended.
+    parked: bool,
+    cost: u32,
+    locked: u32,
+    instructions: u16,
 }
 
 impl Runner {
@@ -99,6 +106,7 @@ impl Runner {
             mode_of: (u32::MAX, u64::MAX),
             random: seed | 1,
             spin: None,
+            left_spin: false,
         }
     }
 
@@ -107,6 +115,41 @@ impl Runner {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random >> 11
+    }
+
+    /// Did the last slice run anything but passes of a loop that only waits?
+    pub fn left_spin(&self) -> bool {
+        self.left_spin
+    }
+
+    /// Is the processor in a loop that only waits, with nothing to break it but a change of memory or an event?
+    pub fn parked(&self, cpu: &Cpu) -> bool {
+        self.spin.is_some_and(|s| s.parked && s.clock == cpu.clock)
+            && !self.careful_next
+            && !cpu.shadow
+            && !cpu.interrupt_waits()
+    }
+
+    /// Moves a parked processor by as many whole passes as begin below `slice_end`, if none of them comes near its
+    /// next event: what a slice would do, without running a pass. False: nothing was done.
+    pub fn pass_slice(&mut self, cpu: &mut Cpu, slice_end: u64) -> bool {
+        let Some(s) = &mut self.spin else { return false };
+        let cost = s.cost.max(1);
+        let left = slice_end.saturating_sub(cpu.clock);
+        let n = match u32::try_from(left) {
+            Ok(left) => u64::from(left.div_ceil(cost)),
+            Err(_) => left.div_ceil(u64::from(cost)),
+        };
+        let cycles = n * u64::from(cost);
+        if cpu.clock + cycles >= cpu.event_at {
+            return false;
+        }
+        cpu.clock += cycles;
+        s.clock = cpu.clock;
+        cpu.ledger.add(Kind::Compute, cycles - n * u64::from(s.locked));
+        cpu.ledger.add(Kind::Locked, n * u64::from(s.locked));
+        cpu.count.instructions += n * u64::from(s.instructions);
+        true
     }
 
     /// Runs until the clock reaches `slice_end` (checked between blocks), an event, or a request.
@@ -118,7 +161,7 @@ impl Runner {
         slice_end: u64,
         options: RunOptions,
     ) -> Pause {
-        self.spin = None;
+        self.left_spin = false;
         loop {
             if bus.attention {
                 return Pause::Attention;
@@ -140,7 +183,7 @@ impl Runner {
                 return Pause::Request(r);
             }
             if options.fill && self.random() % 8 == 0 {
-                let lin = bus.targets[(self.random() % 8) as usize];
+                let lin = bus.targets[self.random() as usize % bus.targets.len()];
                 let now = cpu.clock;
                 mmu::speculate(cpu, bus, lin, now);
             }
@@ -173,7 +216,14 @@ impl Runner {
                 continue;
             }
             self.careful_next = false;
-            if let Some(p) = run_careful(cpu, bus, block, single || step, &mut self.careful_next) {
+            let pause = match block.ops.first() {
+                // Stepping shows every instruction, also the first of a fused pair.
+                Some(op) if (options.single || step) && op.bits & Op::FUSED != 0 => {
+                    run_first_half(cpu, bus, block, op, &mut self.careful_next)
+                }
+                _ => run_careful(cpu, bus, block, single || step, &mut self.careful_next),
+            };
+            if let Some(p) = pause {
                 return p;
             }
             if step && cpu.flags.rest & flags::TF != 0 {
@@ -231,6 +281,7 @@ impl Runner {
             if let Some(flow) = left {
                 let done = block.ops.len() - ops.as_slice().len();
                 sum.flush(cpu);
+                self.left_spin = true;
                 return leave(cpu, bus, &block.ops[..done], flow, &mut self.careful_next);
             }
             cpu.clock += cost;
@@ -238,10 +289,8 @@ impl Runner {
             sum.locked += u64::from(block.locked);
             sum.instructions += u64::from(block.instructions);
             if !block.quiet {
+                self.left_spin = true;
                 break None;
-            }
-            if cpu.clock >= slice_end {
-                break Some(Pause::SliceEnd);
             }
             if cpu.eip == start {
                 if block.spin && options.skip_spins {
@@ -249,8 +298,17 @@ impl Runner {
                     if cpu.clock >= slice_end {
                         break Some(Pause::SliceEnd);
                     }
+                } else {
+                    self.left_spin = true;
+                    if cpu.clock >= slice_end {
+                        break Some(Pause::SliceEnd);
+                    }
                 }
                 continue;
+            }
+            self.left_spin = true;
+            if cpu.clock >= slice_end {
+                break Some(Pause::SliceEnd);
             }
             let Some(pa) = cpu.mmu.hit_fetch(cpu.eip) else { break None };
             let slot = &self.jumps[(pa ^ (pa >> 12)) as usize & (JUMPS - 1)];
@@ -263,22 +321,48 @@ impl Runner {
         result
     }
 
-    /// If two passes through the block ended in the same state and nothing but static cost was charged, every further
-    /// pass is the same until the slice or the processor's quiet time ends: skip them in one go.
+    /// If a pass through the block began and ended in the same state and nothing but static cost was charged, every
+    /// further pass is the same until the slice or the processor's quiet time ends: skip them in one go. The state at
+    /// the beginning is that at the end of the pass before, which may lie in an earlier slice: the clock tells that
+    /// nothing happened in between, and what others wrote since is seen by the pass itself.
     fn skip(&mut self, cpu: &mut Cpu, block: &Block, number: u32, before: u64, slice_end: u64, sum: &mut Sum) {
-        let now = Spin { number, regs: cpu.regs, flags: cpu.flags, clock: cpu.clock, stale_uses: cpu.count.stale_uses };
+        let regs = cpu.regs.first_chunk::<8>().copied().unwrap_or_default();
+        let mut now = Spin {
+            number,
+            regs,
+            flags: cpu.flags,
+            clock: cpu.clock,
+            stale_uses: cpu.count.stale_uses,
+            parked: false,
+            cost: block.cost,
+            locked: block.locked,
+            instructions: block.instructions,
+        };
         let cost = u64::from(block.cost).max(1);
         let same = self.spin.is_some_and(|s| {
-            s.number == number && s.regs == now.regs && s.flags == now.flags && s.clock == before && before + cost == now.clock && s.stale_uses == now.stale_uses
+            s.clock == before
+                && s.number == number
+                && before + cost == now.clock
+                && s.regs == now.regs
+                && s.flags == now.flags
+                && s.stale_uses == now.stale_uses
         });
+        now.parked = same;
+        self.left_spin |= !same;
         self.spin = Some(now);
         if !same || cpu.clock >= slice_end || cpu.event_at == u64::MAX && slice_end == u64::MAX {
             return;
         }
         // Passes that would begin below the slice's end, and run fast (end below the event).
-        let to_slice = (slice_end - cpu.clock).div_ceil(cost);
-        let to_event = (cpu.event_at - cpu.clock).saturating_sub(1) / cost;
-        let n = to_slice.min(to_event);
+        let left = slice_end - cpu.clock;
+        let mut n = match u32::try_from(left) {
+            // The usual case, and a 32-bit division is several times as fast.
+            Ok(left) => u64::from(left.div_ceil(block.cost.max(1))),
+            Err(_) => left.div_ceil(cost),
+        };
+        if cpu.clock + n * cost >= cpu.event_at {
+            n = (cpu.event_at - cpu.clock).saturating_sub(1) / cost;
+        }
         cpu.clock += n * cost;
         sum.cycles += n * cost;
         sum.locked += n * u64::from(block.locked);
@@ -447,6 +531,36 @@ fn run_careful(
     }
     settle_block(cpu, block);
     None
+}
+
+/// Runs the first instruction of a fused pair with which `block` begins.
+#[cold]
+#[inline(never)]
+fn run_first_half(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    block: &Block,
+    pair: &Op,
+    careful_next: &mut bool,
+) -> Option<Pause> {
+    cpu.careful = true;
+    cpu.block_cost = block.cost;
+    let mut code = [0; 2 * MAX_INSTRUCTION];
+    let code = &mut code[..usize::from(pair.len).min(2 * MAX_INSTRUCTION)];
+    bus.ram.peek(block.key >> 4, code);
+    let costs = cpu.costs.clone();
+    let mode = Mode::from_bits_truncate(block.key as u8 & 15);
+    // Such a pair never crosses a page, and its bytes are at hand.
+    let Decoded::Block(first) = decode_single(code, block.key >> 4, mode, &costs, None) else { return None };
+    let op = first.ops.first()?;
+    match (op.run)(cpu, bus, op) {
+        Ok(()) => {
+            cpu.eip = cpu.next_eip(op);
+            settle_part(cpu, &first.ops);
+            None
+        }
+        Err(flow) => leave(cpu, bus, &first.ops, flow, careful_next),
+    }
 }
 
 /// Leaves a block at the last of `ops` for the reason it gave.

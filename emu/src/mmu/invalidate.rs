@@ -5,6 +5,7 @@
 use super::entry::{self, P, PS, RW, US};
 use super::tlb::{Entry, Tlb};
 use super::{LARGE_TAG, Mmu};
+use crate::addr::PhysAddr;
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::oracle::{Oracle, PteWrite, Source};
@@ -12,6 +13,7 @@ use crate::oracle::{Oracle, PteWrite, Source};
 /// Invalidates the page of `lin` in all arrays, global or not, and all paging-structure-cache entries.
 /// A large page that contains `lin` goes as a whole.
 pub fn invlpg(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
+    bus.aim(lin);
     drop_page(cpu, bus, lin, now);
     drop_pdes(&mut cpu.mmu, &mut bus.oracle, now);
 }
@@ -38,8 +40,8 @@ enum Array {
 }
 
 impl Array {
-    fn fronted(self) -> bool {
-        matches!(self, Array::DataSmall | Array::DataLarge)
+    fn first_level(self) -> bool {
+        self != Array::Second
     }
 
     /// Tags under which this array may hold `lin`.
@@ -52,22 +54,26 @@ impl Array {
     }
 }
 
-/// Calls `f` for each array. What `f` pushes to its last argument (entries that ended or changed in an array
-/// behind the front) is forgotten by the front array afterwards.
+/// Calls `f` for each array. What `f` pushes to its last argument (first-level entries that ended or changed) is
+/// then forgotten by what stands before the array: the front array, or the page of the last fetch.
+#[inline(always)]
 fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<Entry>)) {
     let mut changed = std::mem::take(&mut m.scratch);
     f(Array::DataSmall, &mut m.data.small, &mut changed);
     f(Array::DataLarge, &mut m.data.large, &mut changed);
-    f(Array::FetchSmall, &mut m.instruction.small, &mut changed);
-    f(Array::FetchLarge, &mut m.instruction.large, &mut changed);
-    if let Some(s) = &mut m.second {
-        f(Array::Second, &mut s.tlb, &mut changed);
-    }
     for e in changed.drain(..) {
         m.forget_entry(&e);
     }
+    f(Array::FetchSmall, &mut m.instruction.small, &mut changed);
+    f(Array::FetchLarge, &mut m.instruction.large, &mut changed);
+    if !changed.is_empty() {
+        changed.clear();
+        m.forget_fetch();
+    }
     m.scratch = changed;
-    m.forget_fetch();
+    if let Some(s) = &mut m.second {
+        f(Array::Second, &mut s.tlb, &mut Vec::new());
+    }
 }
 
 /// Invalidates what is cached for one address: the TLB part of `invlpg`, also done by a page fault there.
@@ -80,7 +86,7 @@ pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
             if let Some(i) = t.find(tag) {
                 let e = t.drop_at(i);
                 oracle.ended(&e, now);
-                if which.fronted() {
+                if which.first_level() {
                     changed.push(e);
                 }
             }
@@ -109,7 +115,7 @@ fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> boo
     each_array(m, |which, t, changed| {
         t.drop_where(&gone, |e| {
             oracle.ended(e, now);
-            if which.fronted() {
+            if which.first_level() {
                 changed.push(*e);
             }
         });
@@ -126,18 +132,17 @@ fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> boo
 
 /// Compares the entries that came from a written PTE (or from the page table that a written PDE names) with
 /// memory, and marks them stale or clears the mark. With `tlb.ideal` it drops them instead.
-pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
-    let mut buf = [0u8; 8];
-    if !bus.ram.peek(w.pa, &mut buf[..if w.pae { 8 } else { 4 }]) {
-        return;
-    }
-    let value = u64::from_le_bytes(buf);
+pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
+    let Some(low) = bus.ram.read32(PhysAddr(w.pa)) else { return };
+    let high = if w.pae { bus.ram.read32(PhysAddr(w.pa + 4)).unwrap_or(0) } else { 0 };
+    let value = u64::from(high) << 32 | u64::from(low);
     let m = &mut cpu.mmu;
     let (shift, ideal) = (m.large_shift(), m.options.ideal);
     let oracle = &mut bus.oracle;
-    let concerns = |e: &Entry| match w.source {
-        Source::Leaf => e.origin == w.pa,
-        Source::Table => !e.has(Entry::LARGE) && w.linear.is_none_or(|l| e.tag >> (shift - 12) == l >> shift),
+    let (source, pa, linear) = (w.source, w.pa, w.linear);
+    let concerns = |e: &Entry| match source {
+        Source::Leaf => e.origin == pa,
+        Source::Table => !e.has(Entry::LARGE) && linear.is_none_or(|l| e.tag >> (shift - 12) == l >> shift),
     };
     each_array(m, |which, t, changed| {
         let mut consider = |t: &mut Tlb, i: usize| {
@@ -145,17 +150,17 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
             if !e.valid() || !concerns(&e) {
                 return;
             }
-            let agrees = agrees(&e, value, w.source);
+            let agrees = agrees(&e, value, source);
             if ideal && !agrees {
                 t.drop_at(i);
             } else {
                 judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
             }
-            if which.fronted() {
+            if which.first_level() {
                 changed.push(e);
             }
         };
-        match (w.source, w.linear) {
+        match (source, linear) {
             (Source::Leaf, Some(l)) => {
                 for tag in which.tags(l, shift).into_iter().flatten() {
                     if let Some(i) = t.find(tag) {
@@ -167,14 +172,14 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &PteWrite) {
         }
     });
     for e in m.kept.values_mut().filter(|e| concerns(e)) {
-        let agrees = agrees(e, value, w.source);
+        let agrees = agrees(e, value, source);
         judge(&mut e.stale, agrees, w, oracle);
     }
     if w.source == Source::Table {
         if ideal {
             m.pdes.retain(|c| c.origin != w.pa);
         }
-        for c in m.pdes.iter_mut().filter(|c| c.origin == w.pa) {
+        for c in m.pdes.iter_mut().filter(|c| c.origin == pa) {
             let lost = (c.value & !value) & (RW | US | P) != 0;
             let agrees = !lost && c.value >> 12 == value >> 12 && (c.value ^ value) & PS == 0;
             judge(&mut c.stale, agrees, w, oracle);
@@ -207,7 +212,7 @@ fn agrees(e: &Entry, value: u64, source: Source) -> bool {
     }
 }
 
-fn judge(stale: &mut u32, agrees: bool, w: &PteWrite, oracle: &mut Oracle) {
+fn judge(stale: &mut u32, agrees: bool, w: &mut PteWrite, oracle: &mut Oracle) {
     if agrees && *stale != 0 {
         oracle.restored(*stale);
         *stale = 0;

@@ -222,6 +222,11 @@ impl Mmu {
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
     }
 
+    /// Does a hit in the front array hold for accesses with this privilege?
+    pub fn front_is_for(&self, privilege: Privilege) -> bool {
+        self.half == if privilege == Privilege::User { FRONT } else { 0 }
+    }
+
     /// Physical address of the fetch at `lin`, if it is in the page of the fetch before.
     #[inline(always)]
     pub fn hit_fetch(&self, lin: u32) -> Option<u64> {
@@ -453,9 +458,12 @@ fn hit(
         return fault(cpu, lin, access, privilege, 1);
     }
     if access == Access::Write && !e.has(Entry::DIRTY) {
-        // The current PTE decides, not the cached one (strategies: a stale clean entry cannot dirty a page).
-        invalidate::drop_page(cpu, bus, lin, now);
-        return walk_and_fill(cpu, bus, lin, access, privilege, now);
+        // The current PTE decides, not the cached one: a stale clean entry cannot dirty a page.
+        if cpu.mmu.second.is_some() || !cpu.mmu.kept.is_empty() {
+            invalidate::drop_page(cpu, bus, lin, now);
+            return walk_and_fill(cpu, bus, lin, access, privilege, now);
+        }
+        return walk_again(cpu, bus, lin, privilege, now, index, large);
     }
     let tick = cpu.mmu.tick;
     let Mmu { data, instruction, stamps, .. } = &mut cpu.mmu;
@@ -545,6 +553,44 @@ fn walk_and_fill(
         Err(code) => return fault(cpu, lin, access, privilege, code),
     };
     let touch = fill(cpu, bus, e, access, now);
+    cpu.settle()?;
+    Ok((e, touch))
+}
+
+/// Walks for a write to a page whose entry (the only copy) is clean, and replaces the entry where it stands.
+fn walk_again(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    lin: u32,
+    privilege: Privilege,
+    now: u64,
+    index: usize,
+    large: bool,
+) -> Result<(Entry, Touch), Flow> {
+    cpu.count.walks += 1;
+    let cost = cpu.costs.walk;
+    cpu.charge(Kind::Walk, cost);
+    let e = match walk::walk(cpu, bus, lin, Access::Write, privilege, now) {
+        Ok(e) if e.has(Entry::LARGE) == large => e,
+        Ok(e) => {
+            invalidate::drop_page(cpu, bus, lin, now);
+            let touch = fill(cpu, bus, e, Access::Write, now);
+            cpu.settle()?;
+            return Ok((e, touch));
+        }
+        Err(code) => {
+            invalidate::drop_page(cpu, bus, lin, now);
+            return fault(cpu, lin, Access::Write, privilege, code);
+        }
+    };
+    let tick = cpu.mmu.tick;
+    let Mmu { data, stamps, .. } = &mut cpu.mmu;
+    let tlb = if large { &mut data.large } else { &mut data.small };
+    let old = std::mem::replace(tlb.entry_mut(index), e);
+    tlb.touch(index, tick, stamps);
+    let touch = tlb.touch_of(index);
+    bus.oracle.ended(&old, now);
+    cpu.mmu.forget_entry(&old);
     cpu.settle()?;
     Ok((e, touch))
 }
