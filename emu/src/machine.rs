@@ -140,6 +140,8 @@ pub struct Machine {
     patience: Option<u64>,
     progress: (u64, u64),
     roi: (Option<Snapshot>, Option<Snapshot>),
+    /// Per processor, when it can next do something ([`Machine::time_of`]); kept apart because every turn reads them all.
+    times: Vec<u64>,
     /// Counts slices in which memory may have changed.
     version: u64,
     /// Per processor, the version that its last slice has seen or made.
@@ -186,6 +188,7 @@ impl Machine {
             patience: None,
             progress: (0, 0),
             roi: (None, None),
+            times: vec![0; config.cpus],
             version: 1,
             seen: vec![0; config.cpus],
             config,
@@ -297,6 +300,7 @@ impl Machine {
     /// Runs until something ends the run.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Stop {
         self.bus.events.wanted = observer.wanted();
+        (0..self.cpus.len()).for_each(|i| self.retime(i));
         let stop = loop {
             if let Some(stop) = self.turn() {
                 break stop;
@@ -342,8 +346,7 @@ impl Machine {
     #[inline(always)]
     fn next(&self) -> (usize, u64, u64) {
         let (mut first, mut second, mut i) = (u64::MAX, u64::MAX, 0);
-        for j in 0..self.cpus.len() {
-            let t = self.time_of(j);
+        for (j, &t) in self.times.iter().enumerate() {
             if t < first {
                 second = first;
                 first = t;
@@ -353,6 +356,12 @@ impl Machine {
             }
         }
         (i, first, second)
+    }
+
+    /// Takes over a processor's time after a change of its clock, state or next event.
+    #[inline(always)]
+    fn retime(&mut self, i: usize) {
+        self.times[i] = self.time_of(i);
     }
 
     fn slice_end(&self, first: u64, second: u64) -> u64 {
@@ -376,6 +385,7 @@ impl Machine {
             if c.state != State::Running || c.clock >= c.event_at || !self.runners[i].pass_slice(c, end) {
                 return;
             }
+            self.times[i] = c.clock;
         }
     }
 
@@ -417,6 +427,7 @@ impl Machine {
             }
         };
         self.notes(i);
+        self.retime(i);
         stop
     }
 
@@ -447,6 +458,7 @@ impl Machine {
         let timer = self.cpus[i].apic.timer_due().unwrap_or(u64::MAX);
         let message = self.inboxes[i].peek().map_or(u64::MAX, |a| a.0.cycle);
         self.cpus[i].event_at = timer.min(message);
+        self.retime(i);
     }
 
     /// A processor that waits gets its event at cycle `now`.
@@ -460,6 +472,7 @@ impl Machine {
             let cost = c.costs.halt_wake;
             c.charge(Kind::Halted, cost);
         }
+        self.retime(i);
     }
 
     /// Takes in all timer expiries and messages that are due.
