@@ -390,7 +390,7 @@ fn push(f: &Form) -> Option<Row> {
 fn pop(f: &Form) -> Option<Row> {
     Some(match f.shape {
         Shape::R if f.i.op0_register().is_segment_register() => return None,
-        Shape::R if f.flat32() => Row::load(pick16!(f.width, stack::pop_r, FlatStack)),
+        Shape::R if f.flat32() && f.width == Width::Dword => Row::load(stack::pop_flat),
         Shape::R => Row::load(pick16!(f.width, stack::pop_r, AnyStack)),
         Shape::M => Row::modify(pick16!(f.width, stack::pop_m)),
         _ => return None,

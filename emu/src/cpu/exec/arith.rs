@@ -5,7 +5,7 @@
 //! of them and by those of `logic.rs`. (SDM vol. 1, "Binary Arithmetic
 //! Instructions".)
 
-use super::operand::Place;
+use super::operand::{Place, load_then, modify_by};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::flags::Flags;
@@ -136,34 +136,41 @@ pub fn binary_ri<W: Word, O: Binary>(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> 
 
 /// Register, memory.
 pub fn binary_rm<W: Word, P: Place, O: Binary>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let b = P::load(cpu, bus, op)?;
-    let a = W::reg(&cpu.regs, op.dst);
-    let r = O::apply(&mut cpu.flags, a, b);
-    if O::WRITES {
-        r.set_reg(&mut cpu.regs, op.dst);
-    }
-    Ok(())
+    load_then::<W, P, _>(cpu, bus, op, |cpu, op, b| {
+        let a = W::reg(&cpu.regs, op.dst);
+        let r = O::apply(&mut cpu.flags, a, b);
+        if O::WRITES {
+            r.set_reg(&mut cpu.regs, op.dst);
+        }
+        Ok(())
+    })
 }
 
 /// Memory, register.
 pub fn binary_mr<W: Word, P: Place, O: Binary>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let b = W::reg(&cpu.regs, op.src);
-    binary_memory::<W, P, O>(cpu, bus, op, b)
+    if O::WRITES {
+        modify_by::<W, P, _>(cpu, bus, op, |cpu, op, a| {
+            let b = W::reg(&cpu.regs, op.src);
+            O::apply(&mut cpu.flags, a, b)
+        })
+    } else {
+        load_then::<W, P, _>(cpu, bus, op, |cpu, op, a| {
+            let b = W::reg(&cpu.regs, op.src);
+            O::apply(&mut cpu.flags, a, b);
+            Ok(())
+        })
+    }
 }
 
 /// Memory, immediate.
 pub fn binary_mi<W: Word, P: Place, O: Binary>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    binary_memory::<W, P, O>(cpu, bus, op, W::from_u32(op.imm))
-}
-
-#[inline(always)]
-fn binary_memory<W: Word, P: Place, O: Binary>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, b: W) -> Step {
     if O::WRITES {
-        P::modify(cpu, bus, op, |cpu, a| O::apply(&mut cpu.flags, a, b))
+        modify_by::<W, P, _>(cpu, bus, op, |cpu, op, a| O::apply(&mut cpu.flags, a, W::from_u32(op.imm)))
     } else {
-        let a = P::load(cpu, bus, op)?;
-        O::apply(&mut cpu.flags, a, b);
-        Ok(())
+        load_then::<W, P, _>(cpu, bus, op, |cpu, op, a| {
+            O::apply(&mut cpu.flags, a, W::from_u32(op.imm));
+            Ok(())
+        })
     }
 }
 
@@ -176,5 +183,5 @@ pub fn unary_r<W: Word, O: Unary>(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> Ste
 
 /// One memory operand.
 pub fn unary_m<W: Word, P: Place, O: Unary>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    P::modify(cpu, bus, op, |cpu, a: W| O::apply(&mut cpu.flags, a))
+    modify_by::<W, P, _>(cpu, bus, op, |cpu, _, a| O::apply(&mut cpu.flags, a))
 }

@@ -9,7 +9,7 @@
 //! operand width and raise #GP(0) beyond the limit, before anything is changed.
 //! (SDM vol. 1, "Control Transfer Instructions".)
 
-use super::operand::{FlatStack, Place, Stack, load_stack, move_stack};
+use super::operand::{FlatStack, Place, Stack, hit_stack, load_stack, move_stack};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::exception::{Exception, vector};
@@ -78,6 +78,20 @@ pub fn jmp_m<W: Word, P: Place>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
 /// `call rel`, flat code and stack.
 pub fn call_flat(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let back = cpu.eip.wrapping_add(op.disp);
+    let new = cpu.regs[4].wrapping_sub(4);
+    if let Some(at) = cpu.mmu.hit_write(new, 4)
+        && back.put(bus.ram.bytes_mut(), at)
+    {
+        cpu.regs[4] = new;
+        return go(cpu, cpu.eip.wrapping_add(op.imm));
+    }
+    call_flat_slow(cpu, bus, op)
+}
+
+#[cold]
+#[inline(never)]
+fn call_flat_slow(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    let back = cpu.eip.wrapping_add(op.disp);
     FlatStack::push(cpu, bus, op, back)?;
     go(cpu, cpu.eip.wrapping_add(op.imm))
 }
@@ -110,6 +124,14 @@ fn call_to<W: Word, S: Stack>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, target: u32
 
 /// `ret`, flat code and stack.
 pub fn ret_flat(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    let Some(target) = hit_stack::<u32>(cpu, bus) else { return ret_flat_slow(cpu, bus, op) };
+    cpu.regs[4] = cpu.regs[4].wrapping_add(4);
+    go(cpu, target)
+}
+
+#[cold]
+#[inline(never)]
+fn ret_flat_slow(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let target: u32 = FlatStack::pop(cpu, bus, op)?;
     go(cpu, target)
 }

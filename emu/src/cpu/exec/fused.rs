@@ -17,7 +17,7 @@
 
 use super::arith::{Binary, Cmp, Dec, Inc, Unary};
 use super::logic::Test;
-use super::operand::Place;
+use super::operand::{Place, load_then};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::flags::Flags;
@@ -90,25 +90,28 @@ pub fn jump_ri<W: Word, O: Compare, const CC: u8>(cpu: &mut Cpu, _bus: &mut Bus,
 
 /// Register, memory.
 pub fn jump_rm<W: Word, P: Place, O: Compare, const CC: u8>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let b = P::load(cpu, bus, op)?;
-    let a = W::reg(&cpu.regs, op.dst);
-    let holds = compare::<W, O, CC>(cpu, a, b);
-    go(cpu, holds, op.imm, op.mask)
+    load_then::<W, P, _>(cpu, bus, op, |cpu, op, b| {
+        let a = W::reg(&cpu.regs, op.dst);
+        let holds = compare::<W, O, CC>(cpu, a, b);
+        go(cpu, holds, op.imm, op.mask)
+    })
 }
 
 /// Memory, register.
 pub fn jump_mr<W: Word, P: Place, O: Compare, const CC: u8>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let a = P::load(cpu, bus, op)?;
-    let b = W::reg(&cpu.regs, op.src);
-    let holds = compare::<W, O, CC>(cpu, a, b);
-    go(cpu, holds, op.imm, op.mask)
+    load_then::<W, P, _>(cpu, bus, op, |cpu, op, a| {
+        let b = W::reg(&cpu.regs, op.src);
+        let holds = compare::<W, O, CC>(cpu, a, b);
+        go(cpu, holds, op.imm, op.mask)
+    })
 }
 
 /// Memory, immediate.
 pub fn jump_mi<W: Word, P: Place, O: Compare, const CC: u8>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let a = P::load(cpu, bus, op)?;
-    let holds = compare::<W, O, CC>(cpu, a, W::from_u32(op.imm));
-    go(cpu, holds, op.mask, u32::from(op.at) + u32::from(op.len))
+    load_then::<W, P, _>(cpu, bus, op, |cpu, op, a| {
+        let holds = compare::<W, O, CC>(cpu, a, W::from_u32(op.imm));
+        go(cpu, holds, op.mask, u32::from(op.at) + u32::from(op.len))
+    })
 }
 
 /// `inc` or `dec` of a 32-bit register.

@@ -4,7 +4,7 @@
 //! conversions of the accumulator, `xlat`. None of them touches a flag.
 //! (SDM vol. 1, "Data Transfer Instructions".)
 
-use super::operand::{Any, Place};
+use super::operand::{Any, Place, load_then};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::op::{Op, Step};
@@ -24,9 +24,10 @@ pub fn mov_ri<W: Word>(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> Step {
 
 /// `mov reg, mem`.
 pub fn mov_rm<W: Word, P: Place>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let v: W = P::load(cpu, bus, op)?;
-    v.set_reg(&mut cpu.regs, op.dst);
-    Ok(())
+    load_then::<W, P, _>(cpu, bus, op, |cpu, op, v| {
+        v.set_reg(&mut cpu.regs, op.dst);
+        Ok(())
+    })
 }
 
 /// `mov mem, reg`.
@@ -74,9 +75,10 @@ pub fn extend_rr<W: Word, F: Word, E: Extend>(cpu: &mut Cpu, _bus: &mut Bus, op:
 
 /// `movzx`/`movsx` from memory of width `F`.
 pub fn extend_rm<W: Word, F: Word, E: Extend, P: Place>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    let v = E::extend(P::load::<F>(cpu, bus, op)?);
-    W::from_u32(v).set_reg(&mut cpu.regs, op.dst);
-    Ok(())
+    load_then::<F, P, _>(cpu, bus, op, |cpu, op, v| {
+        W::from_u32(E::extend(v)).set_reg(&mut cpu.regs, op.dst);
+        Ok(())
+    })
 }
 
 /// `lea`, any address.

@@ -27,6 +27,60 @@ pub trait Place: 'static {
     fn store<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, value: W) -> Step;
     /// Reads, changes and writes the operand, translating once, for writing. `f` runs only when nothing can fault.
     fn modify<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: impl FnOnce(&mut Cpu, W) -> W) -> Step;
+    /// Reads the operand if the front array has its page.
+    fn hit<W: Word>(cpu: &mut Cpu, bus: &Bus, op: &Op) -> Option<W>;
+    /// Where in the RAM arena the operand may be written, if the front array has its page.
+    fn hit_write<W: Word>(cpu: &mut Cpu, op: &Op) -> Option<usize>;
+}
+
+/// Reads the operand and goes on with `f`, which captures nothing.
+///
+/// The slow path is a whole second copy of the handler, reached by a jump in tail
+/// position: the fast path then needs no stack frame.
+#[inline(always)]
+pub fn load_then<W: Word, P: Place, F>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: F) -> Step
+where
+    F: FnOnce(&mut Cpu, &Op, W) -> Step,
+{
+    match P::hit(cpu, bus, op) {
+        Some(v) => f(cpu, op, v),
+        None => load_slow_then::<W, P, F>(cpu, bus, op, f),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn load_slow_then<W: Word, P: Place, F>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: F) -> Step
+where
+    F: FnOnce(&mut Cpu, &Op, W) -> Step,
+{
+    let v = P::load(cpu, bus, op)?;
+    f(cpu, op, v)
+}
+
+/// Changes the operand by `f`, which captures nothing; otherwise as [`Place::modify`].
+#[inline(always)]
+pub fn modify_by<W: Word, P: Place, F>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: F) -> Step
+where
+    F: FnOnce(&mut Cpu, &Op, W) -> W,
+{
+    if let Some(at) = P::hit_write::<W>(cpu, op)
+        && let Some(old) = W::get(bus.ram.bytes(), at)
+    {
+        let new = f(cpu, op, old);
+        new.put(bus.ram.bytes_mut(), at);
+        return Ok(());
+    }
+    modify_slow::<W, P, F>(cpu, bus, op, f)
+}
+
+#[cold]
+#[inline(never)]
+fn modify_slow<W: Word, P: Place, F>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: F) -> Step
+where
+    F: FnOnce(&mut Cpu, &Op, W) -> W,
+{
+    P::modify(cpu, bus, op, |cpu, old| f(cpu, op, old))
 }
 
 /// Flat segment, base + displacement.
@@ -75,6 +129,17 @@ macro_rules! flat_place {
                 let ea = <$place>::ea(cpu, op);
                 cpu.modify_at(bus, op, ea, f)
             }
+            #[inline(always)]
+            fn hit<W: Word>(cpu: &mut Cpu, bus: &Bus, op: &Op) -> Option<W> {
+                let ea = <$place>::ea(cpu, op);
+                let at = cpu.mmu.hit_read(ea, W::BYTES)?;
+                W::get(bus.ram.bytes(), at)
+            }
+            #[inline(always)]
+            fn hit_write<W: Word>(cpu: &mut Cpu, op: &Op) -> Option<usize> {
+                let ea = <$place>::ea(cpu, op);
+                cpu.mmu.hit_write(ea, W::BYTES)
+            }
         }
     };
 }
@@ -94,6 +159,27 @@ impl Place for Any {
     #[inline(always)]
     fn modify<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, f: impl FnOnce(&mut Cpu, W) -> W) -> Step {
         cpu.modify(bus, op, f)
+    }
+    #[inline(always)]
+    fn hit<W: Word>(cpu: &mut Cpu, bus: &Bus, op: &Op) -> Option<W> {
+        let ea = op.ea(cpu);
+        let s = &cpu.seg[(op.seg & 7) as usize];
+        let lin = ea.wrapping_add(s.base);
+        if ea >= s.read_end {
+            return None;
+        }
+        let at = cpu.mmu.hit_read(lin, W::BYTES)?;
+        W::get(bus.ram.bytes(), at)
+    }
+    #[inline(always)]
+    fn hit_write<W: Word>(cpu: &mut Cpu, op: &Op) -> Option<usize> {
+        let ea = op.ea(cpu);
+        let s = &cpu.seg[(op.seg & 7) as usize];
+        let lin = ea.wrapping_add(s.base);
+        if ea >= s.write_end {
+            return None;
+        }
+        cpu.mmu.hit_write(lin, W::BYTES)
     }
 }
 
@@ -150,9 +236,13 @@ impl Stack for FlatStack {
     #[inline(always)]
     fn push<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, value: W) -> Step {
         let new = cpu.regs[4].wrapping_sub(W::BYTES);
-        store_flat(cpu, bus, op, new, value)?;
-        cpu.regs[4] = new;
-        Ok(())
+        if let Some(at) = cpu.mmu.hit_write(new, W::BYTES)
+            && value.put(bus.ram.bytes_mut(), at)
+        {
+            cpu.regs[4] = new;
+            return Ok(());
+        }
+        push_flat_slow(cpu, bus, op, value)
     }
     #[inline(always)]
     fn pop<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Result<W, Flow> {
@@ -161,6 +251,23 @@ impl Stack for FlatStack {
         cpu.regs[4] = esp.wrapping_add(W::BYTES);
         Ok(v)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn push_flat_slow<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, value: W) -> Step {
+    let new = cpu.regs[4].wrapping_sub(W::BYTES);
+    store_flat(cpu, bus, op, new, value)?;
+    cpu.regs[4] = new;
+    Ok(())
+}
+
+/// Reads the top of a flat stack if the front array has its page.
+#[inline(always)]
+pub fn hit_stack<W: Word>(cpu: &mut Cpu, bus: &Bus) -> Option<W> {
+    let esp = cpu.regs[4];
+    let at = cpu.mmu.hit_read(esp, W::BYTES)?;
+    W::get(bus.ram.bytes(), at)
 }
 
 impl Stack for AnyStack {

@@ -3,7 +3,7 @@
 //! The stack pointer moves last, so that a faulting push or pop can be repeated.
 //! (SDM vol. 1, "Procedure Calls, Interrupts, and Exceptions"; POPF in vol. 2.)
 
-use super::operand::{Any, Place, Stack, load_stack, move_stack, store_stack};
+use super::operand::{Any, FlatStack, Place, Stack, hit_stack, load_stack, move_stack, store_stack};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::exception::Exception;
@@ -33,6 +33,20 @@ pub fn pop_r<W: Word, S: Stack>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let v: W = S::pop(cpu, bus, op)?;
     v.set_reg(&mut cpu.regs, op.dst);
     Ok(())
+}
+
+/// `pop reg` with a flat 32-bit stack.
+pub fn pop_flat(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    let Some(v) = hit_stack::<u32>(cpu, bus) else { return pop_flat_slow(cpu, bus, op) };
+    cpu.regs[4] = cpu.regs[4].wrapping_add(4);
+    cpu.regs[(op.dst & 7) as usize] = v;
+    Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn pop_flat_slow(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    pop_r::<u32, FlatStack>(cpu, bus, op)
 }
 
 /// `pop mem`; an address with ESP as base uses the value after the pop.
