@@ -3,8 +3,8 @@
 mod common;
 
 use common::{cell, sound};
-use shootdown_workloads::report::Report;
 use shootdown_workloads::Strategy;
+use shootdown_workloads::report::Report;
 use shootdown_workloads::{compare, table};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
