@@ -19,7 +19,7 @@ use iced_x86::{Code, CpuidFeature, Mnemonic, OpKind};
 pub(super) fn row(f: &Form, op: &mut Op) -> Row {
     let known = ordinary(f, op).or_else(|| super::system::row(f, op));
     let Some(row) = known else { return fallback(f) };
-    let memory = matches!(f.shape, Shape::M | Shape::MR | Shape::MI | Shape::MRI | Shape::MRR);
+    let memory = matches!(f.shape, Shape::M | Shape::MR | Shape::MI | Shape::Mri | Shape::Mrr);
     if f.i.has_lock_prefix() && memory { row.with(Effect::LOCKED) } else { row }
 }
 
@@ -250,10 +250,10 @@ fn shift<O: shift::Shift>(f: &Form, op: &Op) -> Option<Row> {
 fn double_shift<O: shift::DoubleShift>(f: &Form) -> Option<Row> {
     use shift::{ByCl, ByImmediate, double_m, double_r};
     Some(match f.shape {
-        Shape::RRI => Row::pure(pick16!(f.width, double_r, O, ByImmediate)),
-        Shape::RRR => Row::pure(pick16!(f.width, double_r, O, ByCl)),
-        Shape::MRI => Row::modify(pick16!(f.width, double_m, O, ByImmediate)),
-        Shape::MRR => Row::modify(pick16!(f.width, double_m, O, ByCl)),
+        Shape::Rri => Row::pure(pick16!(f.width, double_r, O, ByImmediate)),
+        Shape::Rrr => Row::pure(pick16!(f.width, double_r, O, ByCl)),
+        Shape::Mri => Row::modify(pick16!(f.width, double_m, O, ByImmediate)),
+        Shape::Mrr => Row::modify(pick16!(f.width, double_m, O, ByCl)),
         _ => return None,
     })
 }
@@ -271,9 +271,9 @@ fn imul(f: &Form) -> Option<Row> {
     let row = match f.shape {
         Shape::R | Shape::M => return wide::<muldiv::Imul>(f, Class::Multiply),
         Shape::RR => Row::pure(pick16!(f.width, muldiv::imul_rr)),
-        Shape::RRI => Row::pure(pick16!(f.width, muldiv::imul_rri)),
+        Shape::Rri => Row::pure(pick16!(f.width, muldiv::imul_rri)),
         Shape::RM => Row::load(pick16!(f.width, muldiv::imul_rm, Any)),
-        Shape::RMI => Row::load(pick16!(f.width, muldiv::imul_rmi, Any)),
+        Shape::Rmi => Row::load(pick16!(f.width, muldiv::imul_rmi, Any)),
         _ => return None,
     };
     Some(row.class(Class::Multiply))

@@ -40,7 +40,7 @@ fn rig() -> Rig {
 
 impl Rig {
     fn ops(&self, mode: Mode, code: &[u8], fused: bool) -> Vec<Op> {
-        let costs = self.cpu.costs.clone();
+        let costs = self.cpu.costs;
         let mut padded = code.to_vec();
         padded.extend([0x90; 16]);
         let mut ops = Vec::new();
