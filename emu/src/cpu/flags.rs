@@ -264,7 +264,7 @@ mod tests {
         if wide > 0xff {
             f |= CF;
         }
-        if r.count_ones() % 2 == 0 {
+        if r.count_ones().is_multiple_of(2) {
             f |= PF;
         }
         if (a & 15) + (b & 15) + c > 15 {

@@ -452,7 +452,7 @@ fn find_slow(
     let mut code = [0u8; 4096];
     let code = &mut code[..4096 - within];
     bus.ram.peek(pa, code);
-    let costs = cpu.costs.clone();
+    let costs = cpu.costs;
     let block = match decode_block(code, pa, mode, &costs, None) {
         Decoded::Block(b) => b,
         Decoded::NeedSecondPage => {
@@ -548,7 +548,7 @@ fn run_first_half(
     let mut code = [0; 2 * MAX_INSTRUCTION];
     let code = &mut code[..usize::from(pair.len).min(2 * MAX_INSTRUCTION)];
     bus.ram.peek(block.key >> 4, code);
-    let costs = cpu.costs.clone();
+    let costs = cpu.costs;
     let mode = Mode::from_bits_truncate(block.key as u8 & 15);
     // Such a pair never crosses a page, and its bytes are at hand.
     let Decoded::Block(first) = decode_single(code, block.key >> 4, mode, &costs, None) else { return None };
