@@ -9,6 +9,7 @@
 mod bochs;
 mod boots;
 mod elf;
+mod figure;
 mod image;
 mod lock;
 mod machine;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// Chores of the shootdown project.
@@ -71,6 +73,12 @@ enum Command {
         /// Further words for the kernel's command line, such as paging=64g
         #[arg(long, value_name = "WORDS", default_value = "")]
         append: String,
+    },
+    /// Draw the README's picture from a result of `shootdown compare --format json` on standard input.
+    Figure {
+        /// The SVG file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Make a GRUB CD that boots a Multiboot kernel.
     BochsCd {
@@ -164,6 +172,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 cpus: smp,
                 append,
             })
+        }
+        Command::Figure { out } => {
+            let svg = figure::draw(&std::io::read_to_string(std::io::stdin())?)?;
+            std::fs::write(&out, svg).with_context(|| format!("cannot write {}", out.display()))
         }
         Command::BochsCd { guest, out } => bochs::make_cd(&guest.boot(1, 128, 0), &out),
         Command::Bochs { guest, cpus, mem, limit, dir } => {
