@@ -62,7 +62,7 @@ fn deferred_seq_does_one_invlpg_for_each_recycle_and_one_round_for_each_conflict
 
 #[test]
 fn deferred_seq_sends_no_flush_without_sharing_between_processors() {
-    let r = row("deferred-seq", &[("sharing", "0"), ("tasks", "1")]);
+    let r = row("deferred-seq", &[("sharing", "0"), ("tasks", "4")]);
     assert!(r.recycles > 0);
     assert_eq!((r.conflicts, r.flush_ipis), (0, 0));
 }

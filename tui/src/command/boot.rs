@@ -53,7 +53,7 @@ pub fn run(options: &Boot) -> Result<Status> {
     console.debug_port(&machine.take_debug());
     let result = BootStats::new(&machine, described, &stop);
     message(&format!(
-        "{} in {} cycles, {:.1} M instructions in {:.1} s",
+        "{} after {} cycles; {:.1} M instructions in {:.1} s",
         stop,
         result.cycles,
         result.instructions as f64 / 1e6,

@@ -1,0 +1,119 @@
+//! `run`, `compare`, `list`, `completions`, `man`: what comes out, where, and with which exit status.
+
+mod common;
+
+use common::{SMALL, shootdown, stderr};
+use serde_json::Value;
+use std::process::{Command, Stdio};
+
+#[test]
+fn compare_gives_rows_in_the_order_asked_for_and_equal_bytes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("out.json");
+    let mut compare = shootdown();
+    compare.args(["compare", "--strategies", "deferred-seq,atomic", "--format", "json"]).args(SMALL);
+    let output = compare.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["schema"], 1);
+    let rows = report["rows"].as_array().unwrap();
+    let names: Vec<_> = rows.iter().map(|r| r["strategy"].as_str().unwrap()).collect();
+    assert_eq!(names, ["deferred-seq", "atomic"]);
+    for key in ["operations", "cycles_per_op", "ipis", "invlpg", "cr3_loads", "global_flushes", "dtlb_misses"]
+    {
+        assert!(rows.iter().all(|r| r[key].is_number()), "{key}");
+    }
+    for (latency, part) in
+        [("kmap_latency", "p999"), ("initiator_latency", "count"), ("target_latency", "max")]
+    {
+        assert!(rows.iter().all(|r| r[latency][part].is_u64()), "{latency}.{part}");
+    }
+    // Into a file: the same bytes, nothing on standard output, host time only on standard error.
+    let again = compare.arg("--out").arg(&path).output().unwrap();
+    assert!(again.stdout.is_empty());
+    assert_eq!(std::fs::read(&path).unwrap(), output.stdout);
+    assert!(stderr(&again).contains("guest instructions in"));
+}
+
+#[test]
+fn a_configuration_file_says_the_same_as_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "strategy = \"atomic\"\nmem = \"64M\"\npatience = 200000000\n[kernel]\nnormal = \"16M\"\nwindow = 64\n\
+                [workload]\npages = 256\nops = 9999\nwarmup = 20\n";
+    let config = common::file(dir.path(), "cell.toml", text.as_bytes());
+    let run =
+        |more: &[&str]| shootdown().args(["run", "--format", "json"]).args(more).output().unwrap().stdout;
+    let by_file = run(&["--config", config.to_str().unwrap(), "--set", "ops=100"]);
+    assert!(!by_file.is_empty());
+    assert_eq!(by_file, run(&[&["--strategy", "atomic"], SMALL].concat()), "options win over the file");
+}
+
+#[test]
+fn the_control_ends_with_status_1_and_its_row() {
+    let output =
+        shootdown().args(["run", "--strategy", "none", "--format", "csv"]).args(SMALL).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("harmful uses"));
+    let csv = String::from_utf8(output.stdout).unwrap();
+    let mut lines = csv.lines();
+    let columns = lines.next().unwrap().split(',').count();
+    assert!(lines.all(|line| line.split(',').count() == columns));
+    let errors = csv.lines().find(|l| l.contains(",data_errors,")).unwrap();
+    assert!(!errors.ends_with(",0"), "{errors}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_shootdown"))
+        .args(["list", "cpus", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_cleanly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_shootdown"))
+        .args(["run", "--set", "ops=100000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Long enough for the handler to be there; the run itself would take hours.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("interrupted"), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn lists_completions_and_manual() {
+    for (arguments, words) in [
+        (&["list", "cpus"][..], &["p3", "haswell-ep"][..]),
+        (&["list", "strategies"], &["lowmem", "deferred-seq", "cr3-flush", "Tweedie"]),
+        (&["list", "workloads"], &["kmap-storm", "pagecache-read", "fork-cow", "footprint"]),
+        (&["completions", "bash"], &["compare", "--strategies"]),
+        (&["man"], &[".TH", "SHOOTDOWN COMPARE", "max\\-cycles"]),
+    ] {
+        let output = shootdown().args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        for word in words {
+            assert!(text.contains(word), "{arguments:?}: no '{word}'");
+        }
+    }
+    for list in ["cpus", "strategies", "workloads"] {
+        let output = shootdown().args(["list", list, "--format", "json"]).output().unwrap();
+        let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(list.as_array().unwrap().iter().all(|entry| entry["name"].is_string()));
+    }
+}
