@@ -44,7 +44,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     eprintln!("{:.1} M instructions/s of host time", totals.instructions as f64 / seconds / 1e6);
     if !matches!(stop, shootdown_emu::Stop::Exit(_)) {
         for c in machine.cpus() {
-            println!("cpu {}: {:?} eip {:#010x} cr2 {:#x} clock {} regs {:x?}", c.id, c.state, c.eip, c.cr2, c.clock, &c.regs[..8]);
+            println!(
+                "cpu {}: {:?} eip {:#010x} cr2 {:#x} clock {} regs {:x?}",
+                c.id,
+                c.state,
+                c.eip,
+                c.cr2,
+                c.clock,
+                &c.regs[..8]
+            );
         }
     }
     Ok(())

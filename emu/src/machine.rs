@@ -164,14 +164,18 @@ impl Machine {
             .map(|i| {
                 let seed = mix(config.seed, i as u64);
                 let role = if i == 0 { Role::Bsp } else { Role::Ap };
-                let apic = LocalApic::new(i as u8, role, config.apic_kind(), preset.clock_mhz, preset.bus_mhz);
-                let mut cpu = Cpu::new(i, apic, Mmu::new(preset, seed, options), costs.clone(), i == 0);
+                let apic =
+                    LocalApic::new(i as u8, role, config.apic_kind(), preset.clock_mhz, preset.bus_mhz);
+                let mut cpu = Cpu::new(i, apic, Mmu::new(preset, seed, options), costs, i == 0);
                 cpu.identify(preset);
                 cpu
             })
             .collect();
-        let mut bus =
-            Bus::new(Ram::new(config.memory), Devices::new(preset).with_memory(config.memory), config.strictness == Strictness::Strict);
+        let mut bus = Bus::new(
+            Ram::new(config.memory),
+            Devices::new(preset).with_memory(config.memory),
+            config.strictness == Strictness::Strict,
+        );
         bus.aiming = fill;
         crate::mptable::write(&mut bus.ram, &config);
         Ok(Machine {
@@ -180,7 +184,11 @@ impl Machine {
             cpus,
             bus,
             blocks: Blocks::default(),
-            options: RunOptions { skip_spins: config.shortcuts == Shortcuts::On && !fill, fill, single: false },
+            options: RunOptions {
+                skip_spins: config.shortcuts == Shortcuts::On && !fill,
+                fill,
+                single: false,
+            },
             lookahead: u64::from(costs.line_transfer.min(costs.ipi_latency)).max(1),
             sent: 0,
             random: mix(config.seed, 1 << 32),
@@ -265,7 +273,8 @@ impl Machine {
         }
         self.bus.attention = false;
         let options = RunOptions { single: true, skip_spins: false, ..self.options };
-        let pause = self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, u64::MAX, options);
+        let pause =
+            self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, u64::MAX, options);
         let stop = match pause {
             Pause::Request(r) => self.request(i, r),
             _ => None,
@@ -391,7 +400,10 @@ impl Machine {
 
     fn turn(&mut self) -> Option<Stop> {
         let (mut i, mut first, mut second) = self.next();
-        if self.seen[i] == self.version && self.cpus[i].state == State::Running && self.runners[i].parked(&self.cpus[i]) {
+        if self.seen[i] == self.version
+            && self.cpus[i].state == State::Running
+            && self.runners[i].parked(&self.cpus[i])
+        {
             self.pass_quiet_time();
             (i, first, second) = self.next();
         }
@@ -586,10 +598,7 @@ impl Machine {
 
     /// A watched table frame was freed: if no TLB holds anything from it, its watch ends.
     fn unwatch_table(&mut self, frame: Frame) {
-        let held = self
-            .cpus
-            .iter()
-            .any(|c| c.cr3 >> 12 == frame.0 || c.mmu.holds_from(frame));
+        let held = self.cpus.iter().any(|c| c.cr3 >> 12 == frame.0 || c.mmu.holds_from(frame));
         if !held {
             self.bus.oracle.drop_shadow(frame);
             self.bus.ram.unwatch_tables(frame);

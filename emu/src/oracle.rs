@@ -146,8 +146,12 @@ impl Oracle {
         let Some(slot) = self.index.get_mut(frame) else { return false };
         let fresh = *slot == 0;
         if fresh {
-            let shadow =
-                Shadow { frame: frame as u32, pae, holders: Box::new([0; ENTRIES]), notes: Box::new([UNUSED; ENTRIES]) };
+            let shadow = Shadow {
+                frame: frame as u32,
+                pae,
+                holders: Box::new([0; ENTRIES]),
+                notes: Box::new([UNUSED; ENTRIES]),
+            };
             *slot = match self.free_shadows.pop() {
                 Some(n) => {
                     self.shadows[n as usize] = shadow;
@@ -174,7 +178,13 @@ impl Oracle {
     }
 
     /// Bytes `[pa, pa + len)` of a watched table frame were written. Gives the writes that concern some TLB.
-    pub(crate) fn table_written(&mut self, cpu: usize, pa: u64, len: u32, cycle: u64) -> [Option<PteWrite>; 2] {
+    pub(crate) fn table_written(
+        &mut self,
+        cpu: usize,
+        pa: u64,
+        len: u32,
+        cycle: u64,
+    ) -> [Option<PteWrite>; 2] {
         let mut out = [None; 2];
         let Some(&slot) = self.index.get((pa >> 12) as usize) else { return out };
         if slot == 0 {

@@ -102,7 +102,9 @@ impl fmt::Display for Stop {
                 }
                 write!(f, ")")
             }
-            Stop::EmptyPort { cpu, at, port } => write!(f, "cpu {cpu} at {at:#010x}: no device at port {port:#x}"),
+            Stop::EmptyPort { cpu, at, port } => {
+                write!(f, "cpu {cpu} at {at:#010x}: no device at port {port:#x}")
+            }
             Stop::EmptyAddress { cpu, at, address } => {
                 write!(f, "cpu {cpu} at {at:#010x}: nothing at physical address {address:#x}")
             }

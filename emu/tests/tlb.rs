@@ -204,6 +204,9 @@ fn costs_are_charged_to_their_kinds() {
     let c = &m.cpus()[0];
     let t = c.ledger.totals(c.clock);
     assert_eq!(t.kind[Kind::Invlpg as usize], 2 * u64::from(c.costs.invlpg));
-    assert_eq!(t.kind[Kind::Walk as usize], c.count.walks * u64::from(c.costs.walk) + c.count.ad_updates * u64::from(c.costs.ad_update));
+    assert_eq!(
+        t.kind[Kind::Walk as usize],
+        c.count.walks * u64::from(c.costs.walk) + c.count.ad_updates * u64::from(c.costs.ad_update)
+    );
     assert!(c.count.walks > 0);
 }

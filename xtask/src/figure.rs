@@ -31,7 +31,8 @@ const TOP: f64 = 64.0;
 
 /// Draws the chart of a result of `compare`.
 pub fn draw(result: &str) -> Result<String> {
-    let result: Value = serde_json::from_str(result).context("standard input is not a result of `compare --format json`")?;
+    let result: Value =
+        serde_json::from_str(result).context("standard input is not a result of `compare --format json`")?;
     let rows = result["rows"].as_array().context("the result has no rows")?;
     let config = &result["config"];
     let number = |v: &Value| v.as_f64().unwrap_or(0.0);
@@ -39,7 +40,8 @@ pub fn draw(result: &str) -> Result<String> {
         .iter()
         .map(|r| {
             let operations = number(&r["operations"]).max(1.0);
-            let parts = ACTIVITIES.iter().map(|a| number(&r["ledger"]["activity"][a.0]) / operations).collect();
+            let parts =
+                ACTIVITIES.iter().map(|a| number(&r["ledger"]["activity"][a.0]) / operations).collect();
             (r["strategy"].as_str().unwrap_or("?").to_owned(), number(&r["cycles_per_op"]), parts)
         })
         .collect();
@@ -59,10 +61,18 @@ pub fn draw(result: &str) -> Result<String> {
         number(&config["machine"]["clock_mhz"]),
     );
     writeln!(s, "<text x=\"20\" y=\"30\" font-size=\"17\" font-weight=\"bold\">{title}</text>")?;
-    writeln!(s, "<text x=\"20\" y=\"50\" font-size=\"12\" fill=\"#555555\">all processors together, by what they were doing; shootdown compare</text>")?;
+    writeln!(
+        s,
+        "<text x=\"20\" y=\"50\" font-size=\"12\" fill=\"#555555\">all processors together, by what they were doing; shootdown compare</text>"
+    )?;
     for (i, (name, total, parts)) in bars.iter().enumerate() {
         let y = TOP + STEP * i as f64;
-        writeln!(s, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>", LEFT - 10.0, y + BAR * 0.65)?;
+        writeln!(
+            s,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>",
+            LEFT - 10.0,
+            y + BAR * 0.65
+        )?;
         let mut x = LEFT;
         for (part, (_, colour, label)) in parts.iter().zip(&ACTIVITIES) {
             let w = part * scale;
@@ -79,7 +89,10 @@ pub fn draw(result: &str) -> Result<String> {
     let base = TOP + STEP * bars.len() as f64 + 16.0;
     for (i, (_, colour, label)) in ACTIVITIES.iter().enumerate() {
         let (x, y) = (LEFT + (i % 4) as f64 * 172.0, base + (i / 4) as f64 * 26.0);
-        writeln!(s, "<rect x=\"{x}\" y=\"{y}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#333333\" stroke-width=\"0.4\"/>")?;
+        writeln!(
+            s,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#333333\" stroke-width=\"0.4\"/>"
+        )?;
         writeln!(s, "<text x=\"{}\" y=\"{}\" font-size=\"12\">{label}</text>", x + 20.0, y + 12.0)?;
     }
     s.push_str("</svg>\n");

@@ -245,9 +245,7 @@ impl Bus {
                 self.progress += 1;
                 Ok(())
             }
-            PortWrite::Exit(v) => {
-                cpu.ask(op, Request::Stop(Stop::Exit(v)))
-            }
+            PortWrite::Exit(v) => cpu.ask(op, Request::Stop(Stop::Exit(v))),
             PortWrite::Empty => self.nothing_at_port(cpu, op, port),
         }
     }

@@ -85,7 +85,7 @@ impl Ram {
         let at = self.used * FRAME_BYTES;
         if at == self.bytes.len() {
             // Whole frames, or the end would never be met exactly.
-            let grow = (self.bytes.len() / 4 & !(FRAME_BYTES - 1)).clamp(1 << 20, GROWTH);
+            let grow = ((self.bytes.len() / 4) & !(FRAME_BYTES - 1)).clamp(1 << 20, GROWTH);
             self.bytes.reserve_exact(grow);
             self.bytes.resize(at + grow, 0);
         }
@@ -109,15 +109,27 @@ impl Ram {
     /// Copies from physical memory without touching it; what was never written reads as zero.
     /// False if a byte lies outside RAM.
     pub fn peek(&self, pa: u64, buf: &mut [u8]) -> bool {
-        let mut at = pa;
-        for b in buf.iter_mut() {
+        let Some(last) = pa.checked_add(buf.len() as u64) else { return false };
+        if last >> 44 != 0 {
+            return false;
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            let at = pa + done as u64;
             let frame = Frame((at >> 12) as u32);
-            if at >> 44 != 0 || !self.contains(frame) {
+            if !self.contains(frame) {
                 return false;
             }
-            let slot = self.table[frame.0 as usize] & SLOT;
-            *b = if slot == 0 { 0 } else { self.bytes[(slot as usize - 1) * FRAME_BYTES + (at & 0xfff) as usize] };
-            at += 1;
+            let within = (at & 0xfff) as usize;
+            let n = (FRAME_BYTES - within).min(buf.len() - done);
+            match (self.table[frame.0 as usize] & SLOT) as usize {
+                0 => buf[done..done + n].fill(0),
+                slot => {
+                    let from = (slot - 1) * FRAME_BYTES + within;
+                    buf[done..done + n].copy_from_slice(&self.bytes[from..from + n]);
+                }
+            }
+            done += n;
         }
         true
     }

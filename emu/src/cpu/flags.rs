@@ -109,9 +109,14 @@ impl Flags {
     /// The whole register.
     pub fn get(&self) -> u32 {
         let mut v = self.rest | FIXED;
-        for (set, bit) in
-            [(self.cf(), CF), (self.pf(), PF), (self.af(), AF), (self.zf(), ZF), (self.sf(), SF), (self.of(), OF)]
-        {
+        for (set, bit) in [
+            (self.cf(), CF),
+            (self.pf(), PF),
+            (self.af(), AF),
+            (self.zf(), ZF),
+            (self.sf(), SF),
+            (self.of(), OF),
+        ] {
             if set {
                 v |= bit;
             }

@@ -43,7 +43,14 @@ impl Cpu {
 
     /// Writes at offset `ea` of segment `seg`.
     #[inline(always)]
-    pub fn store_at<W: Word>(&mut self, bus: &mut Bus, op: &Op, seg: u8, ea: u32, value: W) -> Result<(), Flow> {
+    pub fn store_at<W: Word>(
+        &mut self,
+        bus: &mut Bus,
+        op: &Op,
+        seg: u8,
+        ea: u32,
+        value: W,
+    ) -> Result<(), Flow> {
         let s = &self.seg[(seg & 7) as usize];
         let lin = ea.wrapping_add(s.base);
         if ea < s.write_end
@@ -58,7 +65,12 @@ impl Cpu {
     /// Reads, changes and writes the memory operand with one translation, for writing.
     /// `f` is called only when neither access can fault; it may set flags.
     #[inline(always)]
-    pub fn modify<W: Word>(&mut self, bus: &mut Bus, op: &Op, f: impl FnOnce(&mut Cpu, W) -> W) -> Result<(), Flow> {
+    pub fn modify<W: Word>(
+        &mut self,
+        bus: &mut Bus,
+        op: &Op,
+        f: impl FnOnce(&mut Cpu, W) -> W,
+    ) -> Result<(), Flow> {
         let ea = op.ea(self);
         self.modify_at(bus, op, ea, f)
     }
@@ -143,7 +155,15 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
-    fn store_slow(&mut self, bus: &mut Bus, op: &Op, seg: u8, ea: u32, size: u32, value: u32) -> Result<(), Flow> {
+    fn store_slow(
+        &mut self,
+        bus: &mut Bus,
+        op: &Op,
+        seg: u8,
+        ea: u32,
+        size: u32,
+        value: u32,
+    ) -> Result<(), Flow> {
         let lin = self.segment_check(seg, ea, size, Access::Write)?;
         let privilege = self.privilege();
         self.write_linear(bus, op.before, lin, size, value, privilege)

@@ -178,6 +178,8 @@ pub struct Cpu {
     pub(crate) block_cost: u32,
     /// Earliest cycle at which something arrives here (timer, IPI) or the run's limit is reached.
     pub(crate) event_at: u64,
+    /// End of the current slice: a repeated string instruction pauses there.
+    pub(crate) slice_end: u64,
     /// The exception behind `Flow::Fault`.
     pub fault: Option<Exception>,
     /// What is behind `Flow::Request`.
@@ -357,6 +359,7 @@ impl Cpu {
             careful: false,
             block_cost: 0,
             event_at: u64::MAX,
+            slice_end: u64::MAX,
             fault: None,
             request: None,
             shadow: false,
@@ -370,10 +373,7 @@ impl Cpu {
             idtr: Table { base: 0, limit: 0xffff },
             ldtr: Segment::new(0, 0, 0xffff, attr::PRESENT | 2),
             tr: Segment::new(0, 0, 0xffff, attr::PRESENT | 11),
-            msr: Msrs {
-                apic_base: 0xfee0_0000 | 1 << 11 | if bsp { 1 << 8 } else { 0 },
-                ..Msrs::default()
-            },
+            msr: Msrs { apic_base: 0xfee0_0000 | 1 << 11 | if bsp { 1 << 8 } else { 0 }, ..Msrs::default() },
             state: if bsp { State::Running } else { State::WaitForSipi },
             apic,
             nmi: false,

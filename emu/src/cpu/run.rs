@@ -162,6 +162,7 @@ impl Runner {
         options: RunOptions,
     ) -> Pause {
         self.left_spin = false;
+        cpu.slice_end = slice_end;
         loop {
             if bus.attention {
                 return Pause::Attention;
@@ -182,7 +183,7 @@ impl Runner {
             {
                 return Pause::Request(r);
             }
-            if options.fill && self.random() % 8 == 0 {
+            if options.fill && self.random().is_multiple_of(8) {
                 let lin = bus.targets[self.random() as usize % bus.targets.len()];
                 let now = cpu.clock;
                 mmu::speculate(cpu, bus, lin, now);
@@ -325,7 +326,15 @@ impl Runner {
     /// further pass is the same until the slice or the processor's quiet time ends: skip them in one go. The state at
     /// the beginning is that at the end of the pass before, which may lie in an earlier slice: the clock tells that
     /// nothing happened in between, and what others wrote since is seen by the pass itself.
-    fn skip(&mut self, cpu: &mut Cpu, block: &Block, number: u32, before: u64, slice_end: u64, sum: &mut Sum) {
+    fn skip(
+        &mut self,
+        cpu: &mut Cpu,
+        block: &Block,
+        number: u32,
+        before: u64,
+        slice_end: u64,
+        sum: &mut Sum,
+    ) {
         let regs = cpu.regs.first_chunk::<8>().copied().unwrap_or_default();
         let mut now = Spin {
             number,
@@ -574,8 +583,9 @@ fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mu
             None
         }
         Flow::Repeat => {
+            // The set-up cost and the count of the instruction come with its completion.
             cpu.eip = cpu.this_eip(op);
-            settle_part(cpu, ops);
+            settle_part(cpu, before);
             None
         }
         Flow::Careful => {

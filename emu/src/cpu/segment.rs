@@ -56,7 +56,12 @@ impl Segment {
 
     /// As after a load in real or virtual-8086 mode: base = selector * 16, limit 64 KiB, everything allowed.
     pub fn real(selector: u16) -> Segment {
-        Segment::new(selector, u32::from(selector) << 4, 0xffff, attr::PRESENT | attr::S | attr::RW | attr::ACCESSED)
+        Segment::new(
+            selector,
+            u32::from(selector) << 4,
+            0xffff,
+            attr::PRESENT | attr::S | attr::RW | attr::ACCESSED,
+        )
     }
 
     /// Flat data or stack segment, base 0 and limit 4 GiB.
@@ -98,9 +103,11 @@ impl Segment {
     pub fn contains(&self, offset: u32, size: u32) -> bool {
         let Some(last) = offset.checked_add(size - 1) else {
             // An access that wraps at 4 GiB is allowed only by a flat segment.
-            return self.limit == u32::MAX && self.attr & (attr::CODE | attr::DOWN_OR_CONFORMING) != attr::DOWN_OR_CONFORMING;
+            return self.limit == u32::MAX
+                && self.attr & (attr::CODE | attr::DOWN_OR_CONFORMING) != attr::DOWN_OR_CONFORMING;
         };
-        if self.attr & (attr::S | attr::CODE | attr::DOWN_OR_CONFORMING) == attr::S | attr::DOWN_OR_CONFORMING {
+        if self.attr & (attr::S | attr::CODE | attr::DOWN_OR_CONFORMING) == attr::S | attr::DOWN_OR_CONFORMING
+        {
             let top = if self.big() { u32::MAX } else { 0xffff };
             offset > self.limit && last <= top
         } else {

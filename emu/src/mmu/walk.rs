@@ -58,7 +58,8 @@ pub(super) fn walk(
     } else {
         u64::from(cpu.cr3 & 0xffff_f000)
     };
-    let pde_at = directory + u64::from((lin >> shape.large_shift) & (4096 / shape.bytes as u32 - 1)) * shape.bytes;
+    let pde_at =
+        directory + u64::from((lin >> shape.large_shift) & (4096 / shape.bytes as u32 - 1)) * shape.bytes;
 
     let tag = lin >> shape.large_shift;
     let cached = cpu.mmu.pdes.iter().position(|c| c.tag == tag);
@@ -134,7 +135,9 @@ fn read(bus: &mut Bus, at: u64, pae: bool) -> u64 {
 fn rights(cpu: &Cpu, pde: u64, pte: u64, access: Access, privilege: Privilege) -> Result<(), u32> {
     let user = privilege == Privilege::User;
     let both = pde & pte;
-    if (user && both & US == 0) || (access == Access::Write && both & RW == 0 && (user || cpu.mmu.write_protect)) {
+    if (user && both & US == 0)
+        || (access == Access::Write && both & RW == 0 && (user || cpu.mmu.write_protect))
+    {
         return Err(PROTECTION);
     }
     Ok(())

@@ -70,7 +70,13 @@ pub fn load(config: MachineConfig, a: &mut CodeAssembler) -> Machine {
     }
     kernel.extend_from_slice(&code);
     machine
-        .load_multiboot(&BootRequest { kernel_name: "test", kernel: &kernel, arguments: "", modules: &[], memory })
+        .load_multiboot(&BootRequest {
+            kernel_name: "test",
+            kernel: &kernel,
+            arguments: "",
+            modules: &[],
+            memory,
+        })
         .unwrap();
     let ram = &mut machine.bus_mut().ram;
     let mut put = |pa: u32, v: u32| assert!(ram.poke(u64::from(pa), &v.to_le_bytes()));

@@ -148,11 +148,12 @@ fn combine(first: Option<Exception>, second: Exception) -> Option<Exception> {
 
 /// Delivers one event; on a fault nothing has changed.
 fn enter(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
+    // The event is the acceptance: the cost of the entry comes after it.
+    let now = cpu.clock + u64::from(d.before);
     let result = if cpu.protected() { protected(cpu, bus, d) } else { real(cpu, bus, d) };
     match result {
         Ok(()) => {
             cpu.shadow = false;
-            let now = cpu.clock + u64::from(d.before);
             bus.events.push(Wanted::INTERRUPTS, cpu.id, now, What::Interrupt(d.vector));
         }
         Err(Flow::Fault) => {

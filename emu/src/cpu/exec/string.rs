@@ -3,8 +3,8 @@
 //! A repeated instruction commits element by element: a fault in the middle leaves
 //! the registers at the element that faulted, and the instruction goes on from
 //! there. It stops at the first element at whose end an event is due
-//! (`cpu.event_at`) and is dispatched again, as the processor takes interrupts
-//! between elements.
+//! (`cpu.event_at`) or the slice ends, and is dispatched again, as the processor takes
+//! interrupts between elements.
 //!
 //! `rep movs` and `rep stos` upwards work on whole spans within a page while both
 //! pages are in the front array. A span ends where the elements would have stopped,
@@ -233,17 +233,17 @@ pub fn repeat<W: Word, O: StringOp>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> St
         if O::COMPARES && cpu.flags.zf() != (op.bits & Op::REP != 0) {
             return cpu.end_block(op);
         }
-        let due = cpu.now(op) + u64::from(op.cost) >= cpu.event_at;
+        let due = cpu.now(op) >= cpu.event_at.min(cpu.slice_end);
         if count != done && (due || left == 0) {
             return Err(Flow::Repeat);
         }
     }
 }
 
-/// Elements up to and including the one at whose end an event is due; at least one.
+/// Elements up to and including the one at whose end an event is due or the slice ends; at least one.
 #[inline(always)]
 fn until_event(cpu: &Cpu, op: &Op, cost: u32) -> u32 {
-    let time = cpu.event_at.saturating_sub(cpu.now(op) + u64::from(op.cost));
+    let time = cpu.event_at.min(cpu.slice_end).saturating_sub(cpu.now(op));
     match time.checked_div(u64::from(cost)) {
         Some(n) => n
             .saturating_add(u64::from(!time.is_multiple_of(u64::from(cost))))
