@@ -108,7 +108,7 @@ fn invlpg_within_a_large_page_drops_all_of_it() {
     // A 4 MiB page at WINDOW onto physical 0; its dword at FRAME_A's offset is CONTENT_A.
     a.mov(dword_ptr(DIRECTORY + 4), 0x83).unwrap();
     a.mov(esi, dword_ptr(WINDOW + FRAME_A)).unwrap();
-    a.mov(dword_ptr(DIRECTORY + 4), (0x40_0000 | 0x83) as i32).unwrap();
+    a.mov(dword_ptr(DIRECTORY + 4), 0x40_0083).unwrap();
     a.invlpg(ptr(WINDOW + 0x123)).unwrap();
     a.mov(edi, dword_ptr(WINDOW + FRAME_A)).unwrap();
     exit(&mut a);
