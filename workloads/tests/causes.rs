@@ -134,7 +134,7 @@ fn faults_of_deferred_seq_in_epochs_and_invalidations_are_caught() {
 
 #[test]
 fn faults_of_deferred_seq_in_switches_and_global_slots_are_caught() {
-    caught("deferred-seq", "f", &[("pages", "256"), ("tasks", "3"), ("hold", "2000"), ("ops", "400")]);
+    caught("deferred-seq", "f", &[("pages", "256"), ("tasks", "3"), ("hold", "2000"), ("ops", "1000")]);
     caught("deferred-seq", "g", &[("tasks", "4"), ("hold", "100")]);
     caught("deferred-seq", "i", &[("global-kmap", "1")]);
 }
