@@ -64,6 +64,9 @@ pub struct Boot {
     /// Cycles without a sign of progress (port output, counted operations) after which a guest is stuck, or none
     #[arg(long, value_name = "CYCLES", default_value = "10000000000")]
     pub patience: String,
+    /// Set a key of the machine (cost.*, tlb.*, features.*, jitter, host.shortcuts, ...); may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// The machine.
     #[command(flatten)]
     pub machine: Machine,

@@ -87,6 +87,14 @@ fn config(options: &Boot) -> Result<MachineConfig> {
             config.set(key, value)?;
         }
     }
+    for word in &options.set {
+        let Some((key, value)) = word.split_once('=') else {
+            bail!("--set: '{word}' has no '='; accepted is key=value");
+        };
+        // Cells know this key by the name under which a configuration file says it.
+        let key = if key == "host.shortcuts" { "shortcuts" } else { key };
+        config.set(key, value).with_context(|| format!("--set {word}"))?;
+    }
     config.validate()?;
     Ok(config)
 }
