@@ -7,6 +7,7 @@ use super::tlb::{Entry, Tlb};
 use super::{LARGE_TAG, Mmu};
 use crate::addr::PhysAddr;
 use crate::bus::Bus;
+use crate::bus::ram::Ram;
 use crate::cpu::Cpu;
 use crate::oracle::{Oracle, PteWrite, Source};
 
@@ -136,9 +137,10 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
     let Some(low) = bus.ram.read32(PhysAddr(w.pa)) else { return };
     let high = if w.pae { bus.ram.read32(PhysAddr(w.pa + 4)).unwrap_or(0) } else { 0 };
     let value = u64::from(high) << 32 | u64::from(low);
+    let root = Root { cr3: cpu.cr3, pdptes: cpu.mmu.pdptes, pae: w.pae, shift: cpu.mmu.large_shift() };
     let m = &mut cpu.mmu;
-    let (shift, ideal) = (m.large_shift(), m.options.ideal);
-    let oracle = &mut bus.oracle;
+    let (shift, ideal) = (root.shift, m.options.ideal);
+    let (oracle, ram) = (&mut bus.oracle, &mut bus.ram);
     let (source, pa, linear) = (w.source, w.pa, w.linear);
     let concerns = |e: &Entry| match source {
         Source::Leaf => e.origin == pa,
@@ -150,7 +152,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             if !e.valid() || !concerns(&e) {
                 return;
             }
-            let agrees = agrees(&e, value, source);
+            let agrees = agrees(&e, value, source) || root.translates_alike(ram, &e);
             if ideal && !agrees {
                 t.drop_at(i);
             } else {
@@ -172,7 +174,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
         }
     });
     for e in m.kept.values_mut().filter(|e| concerns(e)) {
-        let agrees = agrees(e, value, source);
+        let agrees = agrees(e, value, source) || root.translates_alike(ram, e);
         judge(&mut e.stale, agrees, w, oracle);
     }
     if w.source == Source::Table {
@@ -184,6 +186,44 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             let agrees = !lost && c.value >> 12 == value >> 12 && (c.value ^ value) & PS == 0;
             judge(&mut c.stale, agrees, w, oracle);
         }
+    }
+}
+
+/// Where a processor's walks begin now.
+struct Root {
+    cr3: u32,
+    pdptes: [u64; 4],
+    pae: bool,
+    shift: u32,
+}
+
+impl Root {
+    /// Does the present address space say what the entry says? Kernel halves are copied into every page
+    /// directory: a global entry outlives the directory that it was filled through, and is as good as before
+    /// when that one is freed and its frame filled with something else.
+    fn translates_alike(&self, ram: &mut Ram, e: &Entry) -> bool {
+        let large = e.has(Entry::LARGE);
+        let lin = if large { (e.tag & !LARGE_TAG) << self.shift } else { e.tag << 12 };
+        let mut read = |pa: u64| {
+            let low = u64::from(ram.read32(PhysAddr(pa))?);
+            let high = if self.pae { u64::from(ram.read32(PhysAddr(pa + 4))?) } else { 0 };
+            Some(high << 32 | low)
+        };
+        let (directory, bytes) = if self.pae {
+            let pdpte = self.pdptes[(lin >> 30) as usize & 3];
+            if pdpte & P == 0 {
+                return false;
+            }
+            (u64::from(entry::frame_of_pae(pdpte)) << 12, 8)
+        } else {
+            (u64::from(self.cr3 & 0xffff_f000), 4)
+        };
+        let index = u64::from(lin >> self.shift) & (4096 / bytes - 1);
+        let Some(pde) = read(directory + index * bytes) else { return false };
+        if large {
+            return agrees(e, pde, Source::Leaf);
+        }
+        agrees(e, pde, Source::Table) && read(e.origin).is_some_and(|pte| agrees(e, pte, Source::Leaf))
     }
 }
 
