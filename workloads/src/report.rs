@@ -23,6 +23,7 @@ use shootdown_abi::{Activity, Counter, exit};
 use shootdown_emu::config::Strictness;
 use shootdown_emu::ledger::{Kind, LedgerTotals};
 use shootdown_emu::machine::{CpuSnapshot, Snapshot};
+use shootdown_emu::mmu::tlb::Replacement;
 use shootdown_emu::{Machine, MachineConfig, Stop};
 use std::collections::BTreeMap;
 
@@ -145,7 +146,13 @@ impl MachineSection {
             adversary: adversary.into(),
             jitter: m.jitter,
             max_cycles: m.max_cycles,
-            replacement: format!("{:?}", m.preset.replacement()).to_lowercase(),
+            replacement: match m.preset.replacement() {
+                Replacement::Lru => "lru",
+                Replacement::TreePlru => "tree-plru",
+                Replacement::Fifo => "fifo",
+                Replacement::Random => "random",
+            }
+            .into(),
             numbers: numbers
                 .map(|n| (n.key, Number { value: n.value, unit: n.unit.name().into() }))
                 .collect(),

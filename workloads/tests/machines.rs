@@ -1,0 +1,33 @@
+//! Do the loads give the same functional result on every machine, paging mode and strategy?
+
+mod common;
+
+use common::sound;
+
+/// The checksum of a load, small, under a strategy on a machine.
+fn checksum(load: &str, strategy: &str, machine: &[(&str, &str)]) -> String {
+    let mut keys =
+        vec![("workload", load), ("strategy", strategy), ("ops", "60"), ("pages", "200"), ("warmup", "1")];
+    keys.extend_from_slice(machine);
+    sound(&keys).checksum.expect("the kernel prints it")
+}
+
+#[test]
+fn checksums_depend_on_the_load_alone() {
+    let machines: [&[(&str, &str)]; 6] = [
+        &[("cpus", "1")],
+        &[("cpus", "2")],
+        &[("cpus", "4")],
+        &[("cpus", "4"), ("paging", "64g")],
+        &[("cpu", "haswell-ep"), ("cpus", "16")],
+        &[("cpu", "haswell-ep"), ("cpus", "64"), ("mem", "6G"), ("normal", "512M")],
+    ];
+    for load in ["kmap-storm", "pagecache-read", "fork-cow"] {
+        let expected = checksum(load, "lowmem", machines[0]);
+        for machine in machines {
+            for strategy in ["lowmem", "atomic", "batched", "deferred-seq"] {
+                assert_eq!(checksum(load, strategy, machine), expected, "{load} {strategy} {machine:?}");
+            }
+        }
+    }
+}
