@@ -34,6 +34,10 @@ const MEM: u32 = 128;
 const CPUS: &[u32] = &[1, 2, 4];
 const SHOOTDOWN_CPUS: &[u32] = &[1, 2, 4, 16, 64];
 
+/// The default preset has so many processors at most; more take the other.
+const DEFAULT_PRESET_CPUS: u32 = 15;
+const BIG_PRESET: &str = "haswell-ep";
+
 /// Exit status for `exit::OK`.
 const STATUS_OK: i32 = 33;
 
@@ -240,11 +244,13 @@ pub fn run_shootdown(program: &Path, boot: &Boot) -> Result<Outcome> {
     for module in &boot.modules {
         command.args(["--module", module]);
     }
+    if boot.cpus > DEFAULT_PRESET_CPUS {
+        command.args(["--cpu", BIG_PRESET]);
+    }
     let mut child = command
         .args(["--append", &boot.append])
         .args(["--cpus", &boot.cpus.to_string()])
         .args(["--mem", &format!("{}M", boot.mem)])
-        .args(["--cpu", "haswell-ep"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
