@@ -97,24 +97,33 @@ const RACES: &[(&str, &str)] = &[
     ("think", "0"),
     ("sharing", "100"),
     ("tick", "1000"),
-    ("ops", "1000"),
+    ("ops", "600"),
     ("tlb.adversary", "fill"),
-    ("patience", "200000000"),
+    ("patience", "50000000"),
 ];
+
+/// Fewer tasks than processors that hold their pages long: they come back to a processor that has kept their CR3.
+const ARRIVALS: &[(&str, &str)] = &[("pages", "256"), ("tasks", "3"), ("hold", "2000"), ("ops", "200")];
+
+/// Fails unless one of a few seeds shows harmful uses: a race has to be run into.
+/// A race needs luck: the fault must show itself under at least one of these seeds.
+const SEEDS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
 fn caught(strategy: &str, fault: &str, pairs: &[(&str, &str)]) {
     let mut all = RACES.to_vec();
     all.extend([("strategy", strategy), ("fault", fault)]);
     all.extend_from_slice(pairs);
-    let r = outcome(&all).row;
-    assert!(
-        r.harmful_uses > 0,
-        "{strategy} with fault {fault}: no harmful use, {} data errors",
-        r.data_errors
-    );
-    assert!(!r.problems().is_empty());
+    let found = SEEDS.into_iter().find_map(|seed| {
+        let row = outcome(&[all.as_slice(), &[("seed", seed)]].concat()).row;
+        (row.harmful_uses > 0).then_some((seed, row))
+    });
+    let Some((seed, row)) = found else {
+        panic!("{strategy} with fault {fault}: no harmful use under any of the seeds {SEEDS:?}");
+    };
+    assert!(!row.problems().is_empty());
     // The same load without the fault is sound.
     all.retain(|(key, _)| !matches!(*key, "fault" | "global-kmap"));
+    all.push(("seed", seed));
     sound(&all);
 }
 
@@ -134,7 +143,7 @@ fn faults_of_deferred_seq_in_epochs_and_invalidations_are_caught() {
 
 #[test]
 fn faults_of_deferred_seq_in_switches_and_global_slots_are_caught() {
-    caught("deferred-seq", "f", &[("pages", "256"), ("tasks", "3"), ("hold", "2000"), ("ops", "1000")]);
+    caught("deferred-seq", "f", ARRIVALS);
     caught("deferred-seq", "g", &[("tasks", "4"), ("hold", "100")]);
     caught("deferred-seq", "i", &[("global-kmap", "1")]);
 }
