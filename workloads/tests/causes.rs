@@ -105,10 +105,10 @@ const RACES: &[(&str, &str)] = &[
 /// Fewer tasks than processors that hold their pages long: they come back to a processor that has kept their CR3.
 const ARRIVALS: &[(&str, &str)] = &[("pages", "256"), ("tasks", "3"), ("hold", "2000"), ("ops", "200")];
 
-/// Fails unless one of a few seeds shows harmful uses: a race has to be run into.
 /// A race needs luck: the fault must show itself under at least one of these seeds.
 const SEEDS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
+/// Fails unless one of the seeds shows harmful uses, and the same run without the fault shows none.
 fn caught(strategy: &str, fault: &str, pairs: &[(&str, &str)]) {
     let mut all = RACES.to_vec();
     all.extend([("strategy", strategy), ("fault", fault)]);
