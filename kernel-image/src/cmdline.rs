@@ -24,6 +24,16 @@ pub enum Paging {
     Pae,
 }
 
+impl Paging {
+    /// The value of `paging=`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Paging::TwoLevel => "4g",
+            Paging::Pae => "64g",
+        }
+    }
+}
+
 /// All that the command line can say.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {

@@ -53,5 +53,10 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
 
 fn banner() {
     let options = cmdline::options();
-    println!("shootdown kernel: {} cpus, kmap={}, paging={:?}", percpu::cpu_count(), options.kmap.name(), options.paging);
+    println!(
+        "shootdown kernel: {} cpus, kmap={}, paging={}",
+        percpu::cpu_count(),
+        options.kmap.name(),
+        options.paging.name()
+    );
 }

@@ -42,48 +42,28 @@ const MOST: usize = 16;
 impl Key {
     /// A key with a number in `least..=most`.
     pub const fn number(name: &'static str, standard: u32, least: u32, most: u32) -> Key {
-        Key {
-            name,
-            standard: Standard::Number(standard),
-            accepted: Accepted::Range(least, most),
-        }
+        Key { name, standard: Standard::Number(standard), accepted: Accepted::Range(least, most) }
     }
 
     /// A key with a number of bytes, a multiple of four in `least..=most`.
     pub const fn words(name: &'static str, standard: u32, least: u32, most: u32) -> Key {
-        Key {
-            name,
-            standard: Standard::Number(standard),
-            accepted: Accepted::Words(least, most),
-        }
+        Key { name, standard: Standard::Number(standard), accepted: Accepted::Words(least, most) }
     }
 
     /// A key with one of some words; the first stands when it is not given.
     pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Key {
-        Key {
-            name,
-            standard: Standard::Number(0),
-            accepted: Accepted::OneOf(words),
-        }
+        Key { name, standard: Standard::Number(0), accepted: Accepted::OneOf(words) }
     }
 
     /// `tasks=`: processes at work, two for each processor when not given.
-    pub const TASKS: Key = Key {
-        name: "tasks",
-        standard: Standard::PerCpu(2),
-        accepted: Accepted::Range(1, 1024),
-    };
+    pub const TASKS: Key =
+        Key { name: "tasks", standard: Standard::PerCpu(2), accepted: Accepted::Range(1, 1024) };
 
     fn value(&self, text: &str) -> Option<u32> {
         match self.accepted {
             Accepted::Range(least, most) => number(text).filter(|n| (least..=most).contains(n)),
-            Accepted::Words(least, most) => {
-                number(text).filter(|n| (least..=most).contains(n) && n % 4 == 0)
-            }
-            Accepted::OneOf(words) => words
-                .iter()
-                .position(|word| *word == text)
-                .map(|at| at as u32),
+            Accepted::Words(least, most) => number(text).filter(|n| (least..=most).contains(n) && n % 4 == 0),
+            Accepted::OneOf(words) => words.iter().position(|word| *word == text).map(|at| at as u32),
         }
     }
 }

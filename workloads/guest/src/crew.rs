@@ -80,11 +80,7 @@ pub fn run<W: Work>(values: &Values, make: impl Fn() -> W) -> u32 {
     let file = match fill(pages, values.get("seed")) {
         Ok(file) => file,
         Err(error) => {
-            say!(
-                "guest: cannot make a file of {} pages (error {})",
-                pages,
-                error
-            );
+            say!("guest: cannot make a file of {} pages (error {})", pages, error);
             return BAD_ARGUMENTS;
         }
     };
@@ -97,12 +93,7 @@ pub fn run<W: Work>(values: &Values, make: impl Fn() -> W) -> u32 {
             Ok(_) => {}
             Err(error) => {
                 // The others wait at the barrier for ever; the end of this process ends the machine.
-                say!(
-                    "guest: cannot make task {} of {} (error {})",
-                    index,
-                    tasks,
-                    error
-                );
+                say!("guest: cannot make task {} of {} (error {})", index, tasks, error);
                 return BAD_ARGUMENTS;
             }
         }
@@ -122,10 +113,7 @@ pub fn wait_for(children: u32) -> u32 {
 /// Makes the file and writes every page through the kernel's kmap.
 fn fill(pages: u32, seed: u32) -> sys::Result<File> {
     let id = sys::create(pages)?;
-    let file = File {
-        id,
-        pattern: Pattern::new(seed, id),
-    };
+    let file = File { id, pattern: Pattern::new(seed, id) };
     let buffer = sys::memory(1)?;
     for page in 0..pages {
         file.pattern.fill(page, 0, buffer);
@@ -150,11 +138,7 @@ fn task<W: Work>(
     let mut thinker = match Thinker::new(values.get("think"), values.get("footprint")) {
         Ok(thinker) => thinker,
         Err(error) => {
-            say!(
-                "guest: task {} has no memory for its footprint (error {})",
-                index,
-                error
-            );
+            say!("guest: task {} has no memory for its footprint (error {})", index, error);
             errors += 1;
             Thinker::idle()
         }
@@ -218,13 +202,7 @@ impl Parts {
             100 => 0,
             _ => (pages - common) / tasks,
         };
-        (sharing == 100 || own > 0).then_some(Parts {
-            pages,
-            tasks,
-            common,
-            own,
-            sharing,
-        })
+        (sharing == 100 || own > 0).then_some(Parts { pages, tasks, common, own, sharing })
     }
 
     /// The pages that task `index` looks at in the end: together the tasks see them all.
@@ -265,26 +243,14 @@ impl Picker {
     }
 
     fn next(&mut self) -> u32 {
-        let part = if self.rng.percent(self.sharing) {
-            &mut self.common
-        } else {
-            &mut self.own
-        };
+        let part = if self.rng.percent(self.sharing) { &mut self.common } else { &mut self.own };
         if self.sequential {
             let page = part.first + part.at;
-            part.at = if part.at + 1 < part.pages {
-                part.at + 1
-            } else {
-                0
-            };
+            part.at = if part.at + 1 < part.pages { part.at + 1 } else { 0 };
             return page;
         }
         let hot = (part.pages / 10).max(1);
-        let span = if self.hot > 0 && self.rng.percent(self.hot) {
-            hot
-        } else {
-            part.pages
-        };
+        let span = if self.hot > 0 && self.rng.percent(self.hot) { hot } else { part.pages };
         part.first + self.rng.below(span)
     }
 }
@@ -301,19 +267,11 @@ const STRIDE: usize = WORDS as usize + 16;
 
 impl Thinker {
     fn new(rounds: u32, footprint: u32) -> sys::Result<Thinker> {
-        Ok(Thinker {
-            rounds,
-            memory: sys::memory(footprint)?,
-            at: 0,
-        })
+        Ok(Thinker { rounds, memory: sys::memory(footprint)?, at: 0 })
     }
 
     fn idle() -> Thinker {
-        Thinker {
-            rounds: 0,
-            memory: &mut [],
-            at: 0,
-        }
+        Thinker { rounds: 0, memory: &mut [], at: 0 }
     }
 
     fn think(&mut self) {

@@ -40,11 +40,7 @@ const CHILDREN: u32 = 0x2000;
 fn run(values: &Values) -> u32 {
     let pages = values.get("pages");
     if values.get("ops") > pages {
-        say!(
-            "guest: ops={} pages to write, but pages={}",
-            values.get("ops"),
-            pages
-        );
+        say!("guest: ops={} pages to write, but pages={}", values.get("ops"), pages);
         return BAD_ARGUMENTS;
     }
     let memory = match sys::memory(pages) {
@@ -87,11 +83,7 @@ fn run(values: &Values) -> u32 {
     sys::roi_end();
     errors += wrong_pages(parent, memory, |_| 0, WORDS);
     sys::account(0, errors, 0);
-    if errors > 0 {
-        worst.max(WRONG_DATA)
-    } else {
-        worst
-    }
+    if errors > 0 { worst.max(WRONG_DATA) } else { worst }
 }
 
 /// The first word of the slice of a page that all look at: another place in each page.
@@ -158,11 +150,7 @@ impl Child {
         let not_written = (self.ops..pages).map(|n| (self.start + n) % pages);
         for page in not_written {
             let at = self.at(page);
-            if self
-                .parent
-                .check(page, at, self.slice(memory, page))
-                .is_none()
-            {
+            if self.parent.check(page, at, self.slice(memory, page)).is_none() {
                 errors += 1;
             }
         }
@@ -197,9 +185,7 @@ impl Child {
         let before = first.saturating_sub(8);
         let behind = (after + 8).min(WORDS);
         let same = |from: u32, to: u32| {
-            self.parent
-                .check(page, from, &content[from as usize..to as usize])
-                .is_some()
+            self.parent.check(page, from, &content[from as usize..to as usize]).is_some()
         };
         u32::from(!(same(before, first) && same(after, behind)))
     }

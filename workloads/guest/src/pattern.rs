@@ -37,9 +37,7 @@ impl Pattern {
     pub fn sum(self, page: u32, first: u32, count: u32) -> u32 {
         // At most 1024 * 1023: no overflow, and the product of two neighbours is even.
         let places = count * first + count * count.saturating_sub(1) / 2;
-        count
-            .wrapping_mul(self.base(page))
-            .wrapping_add(places.wrapping_mul(STEP))
+        count.wrapping_mul(self.base(page)).wrapping_add(places.wrapping_mul(STEP))
     }
 
     /// Writes the pattern of words `first..` of a page into `words`.

@@ -71,11 +71,7 @@ pub type Result<T> = core::result::Result<T, u32>;
 
 /// Splits the results of those calls that never return `-255..=-1` otherwise.
 fn checked(result: u32) -> Result<u32> {
-    if result > u32::MAX - 255 {
-        Err(result.wrapping_neg())
-    } else {
-        Ok(result)
-    }
+    if result > u32::MAX - 255 { Err(result.wrapping_neg()) } else { Ok(result) }
 }
 
 fn off_len(offset: u32, length: u32) -> u32 {
@@ -181,10 +177,7 @@ pub struct Line {
 impl Line {
     /// An empty line.
     pub const fn new() -> Line {
-        Line {
-            bytes: [0; 200],
-            used: 0,
-        }
+        Line { bytes: [0; 200], used: 0 }
     }
 
     /// Prints the line and its newline; what did not fit is lost.
