@@ -80,19 +80,22 @@ fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<Entry>)) 
 /// Invalidates what is cached for one address: the TLB part of `invlpg`, also done by a page fault there.
 pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
     let m = &mut cpu.mmu;
+    let (small, large) = (lin >> 12, lin >> m.large_shift());
     let shift = m.large_shift();
     let oracle = &mut bus.oracle;
-    each_array(m, |which, t, changed| {
-        for tag in which.tags(lin, shift).into_iter().flatten() {
-            if let Some(i) = t.find(tag) {
-                let e = t.drop_at(i);
-                oracle.ended(&e, now);
-                if which.first_level() {
-                    changed.push(e);
-                }
-            }
+    for e in [m.data.small.take(small), m.data.large.take(large)].into_iter().flatten() {
+        oracle.ended(&e, now);
+        m.forget_entry(&e);
+    }
+    for e in [m.instruction.small.take(small), m.instruction.large.take(large)].into_iter().flatten() {
+        oracle.ended(&e, now);
+        m.forget_fetch();
+    }
+    if let Some(s) = &mut m.second {
+        for e in [s.tlb.take(small), s.tlb.take(large | LARGE_TAG)].into_iter().flatten() {
+            oracle.ended(&e, now);
         }
-    });
+    }
     if !m.kept.is_empty() {
         for fetch in [false, true] {
             for (large, tag) in [(false, lin >> 12), (true, lin >> shift)] {
@@ -152,7 +155,8 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             if !e.valid() || !concerns(&e) {
                 return;
             }
-            let agrees = agrees(&e, value, source) || root.translates_alike(ram, &e);
+            let agrees =
+                agrees(&e, value, source) || (e.has(Entry::GLOBAL) && root.translates_alike(ram, &e));
             if ideal && !agrees {
                 t.drop_at(i);
             } else {
@@ -174,7 +178,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
         }
     });
     for e in m.kept.values_mut().filter(|e| concerns(e)) {
-        let agrees = agrees(e, value, source) || root.translates_alike(ram, e);
+        let agrees = agrees(e, value, source) || (e.has(Entry::GLOBAL) && root.translates_alike(ram, e));
         judge(&mut e.stale, agrees, w, oracle);
     }
     if w.source == Source::Table {

@@ -120,7 +120,7 @@ pub struct Mmu {
     front: Box<[Front; 2 * FRONT]>,
     /// 0 for the supervisor half, FRONT for the user half.
     half: usize,
-    /// Counts accesses; the time of the stamps.
+    /// The time of the stamps: counts slow accesses and, where stamps are times, fast ones too.
     tick: u64,
     stamps: Box<Stamps>,
     pub(crate) data: Level,
@@ -205,8 +205,13 @@ impl Mmu {
         if f.read != lin.wrapping_add(bytes - 1) >> 12 {
             return None;
         }
-        self.tick += 1;
-        tlb::record(&mut self.stamps, f.touch, self.tick & self.timed);
+        let time = if self.timed == 0 {
+            0
+        } else {
+            self.tick += 1;
+            self.tick
+        };
+        tlb::record(&mut self.stamps, f.touch, time);
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
     }
 
@@ -217,8 +222,13 @@ impl Mmu {
         if f.write != lin.wrapping_add(bytes - 1) >> 12 {
             return None;
         }
-        self.tick += 1;
-        tlb::record(&mut self.stamps, f.touch, self.tick & self.timed);
+        let time = if self.timed == 0 {
+            0
+        } else {
+            self.tick += 1;
+            self.tick
+        };
+        tlb::record(&mut self.stamps, f.touch, time);
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
     }
 

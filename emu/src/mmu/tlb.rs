@@ -48,7 +48,7 @@ pub struct Touch {
 }
 
 /// A cached translation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Linear address >> 12 for a small page, >> 22 or >> 21 for a large one.
     pub tag: u32,
@@ -60,6 +60,16 @@ pub struct Entry {
     pub origin: u64,
     /// The change that made it stale, as the oracle's number; 0 = it still agrees with its PTE.
     pub stale: u32,
+}
+
+/// Tag of an invalid entry: no page has it, so that a lookup need not look at the valid bit.
+const NO_TAG: u32 = u32::MAX;
+
+impl Default for Entry {
+    /// An invalid entry.
+    fn default() -> Entry {
+        Entry { tag: NO_TAG, frame: 0, bits: 0, origin: 0, stale: 0 }
+    }
 }
 
 impl Entry {
@@ -102,7 +112,11 @@ pub fn timed(policy: Replacement) -> u64 {
 #[inline(always)]
 pub fn record(stamps: &mut Stamps, t: Touch, time: u64) {
     let word = &mut stamps[t.word as usize & (MAX_ENTRIES - 1)];
-    *word = (*word & u64::from(t.keep)) | u64::from(t.set) | time;
+    let new = (*word & u64::from(t.keep)) | u64::from(t.set) | time;
+    // A tree mostly has these bits already, and a store that is left out is one that nobody waits for.
+    if *word != new {
+        *word = new;
+    }
 }
 
 /// A set-associative array of entries.
@@ -147,10 +161,19 @@ impl Tlb {
     }
 
     /// Index of the valid entry with this tag. Touches nothing.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, tag: u32) -> Option<usize> {
         let base = self.set(tag);
-        (base..base + self.ways).find(|&i| self.entries[i].valid() && self.entries[i].tag == tag)
+        let ways = self.entries.get(base..base + self.ways)?;
+        ways.iter().position(|e| e.tag == tag).map(|way| base + way)
+    }
+
+    /// Invalidates the entry with this tag and returns it.
+    #[inline(always)]
+    pub fn take(&mut self, tag: u32) -> Option<Entry> {
+        let base = self.set(tag);
+        let ways = self.entries.get_mut(base..base + self.ways)?;
+        ways.iter_mut().find(|e| e.tag == tag).map(std::mem::take)
     }
 
     /// The entry at an index from [`Tlb::find`].
