@@ -157,7 +157,6 @@ impl Machine {
         let options = MmuOptions {
             front: config.shortcuts == Shortcuts::On,
             keep: config.adversary == Adversary::Keep,
-            ideal: false,
         };
         let fill = config.adversary == Adversary::Fill;
         let cpus = (0..config.cpus)
@@ -544,7 +543,7 @@ impl Machine {
                 }
                 None
             }
-            Request::Ipi | Request::Debug => None,
+            Request::Look => None,
         }
     }
 

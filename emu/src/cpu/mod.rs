@@ -137,10 +137,8 @@ pub enum Request {
     Stop(Stop),
     /// A mark that the machine acts on (region of interest).
     Mark(Mark, u32),
-    /// An IPI was sent: the slice may have to end earlier.
-    Ipi,
-    /// `mov ss` or `sti` shadow etc. need nothing from the machine; kept for `int3`-like stops of a debugger.
-    Debug,
+    /// Nothing in particular.
+    Look,
 }
 
 /// Model-specific registers that are plain storage.

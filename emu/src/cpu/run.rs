@@ -191,7 +191,7 @@ impl Runner {
             let step = cpu.flags.rest & flags::TF != 0;
             let number = match self.find(cpu, bus, blocks) {
                 Ok(n) => n,
-                Err(Flow::Request) => return Pause::Request(cpu.request.take().unwrap_or(Request::Debug)),
+                Err(Flow::Request) => return Pause::Request(cpu.request.take().unwrap_or(Request::Look)),
                 Err(Flow::Fault) => {
                     if let Err(r) = deliver_fault(cpu, bus) {
                         return Pause::Request(r);
@@ -602,7 +602,7 @@ fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mu
         }
         Flow::Request => {
             settle_part(cpu, ops);
-            let mut r = cpu.request.take().unwrap_or(Request::Debug);
+            let mut r = cpu.request.take().unwrap_or(Request::Look);
             if let Request::Stop(Stop::EmptyAddress { at, .. }) = &mut r {
                 *at = cpu.this_eip(op).wrapping_add(cpu.seg[CS as usize].base);
             }

@@ -135,14 +135,14 @@ fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> boo
 }
 
 /// Compares the entries that came from a written PTE (or from the page table that a written PDE names) with
-/// memory, and marks them stale or clears the mark. With `tlb.ideal` it drops them instead.
+/// memory, and marks them stale or clears the mark.
 pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
     let Some(low) = bus.ram.read32(PhysAddr(w.pa)) else { return };
     let high = if w.pae { bus.ram.read32(PhysAddr(w.pa + 4)).unwrap_or(0) } else { 0 };
     let value = u64::from(high) << 32 | u64::from(low);
     let root = Root { cr3: cpu.cr3, pdptes: cpu.mmu.pdptes, pae: w.pae, shift: cpu.mmu.large_shift() };
     let m = &mut cpu.mmu;
-    let (shift, ideal) = (root.shift, m.options.ideal);
+    let shift = root.shift;
     let (oracle, ram) = (&mut bus.oracle, &mut bus.ram);
     let (source, pa, linear) = (w.source, w.pa, w.linear);
     let concerns = |e: &Entry| match source {
@@ -157,11 +157,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             }
             let agrees =
                 agrees(&e, value, source) || (e.has(Entry::GLOBAL) && root.translates_alike(ram, &e));
-            if ideal && !agrees {
-                t.drop_at(i);
-            } else {
-                judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
-            }
+            judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
             if which.first_level() {
                 changed.push(e);
             }
@@ -182,9 +178,6 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
         judge(&mut e.stale, agrees, w, oracle);
     }
     if w.source == Source::Table {
-        if ideal {
-            m.pdes.retain(|c| c.origin != w.pa);
-        }
         for c in m.pdes.iter_mut().filter(|c| c.origin == pa) {
             let lost = (c.value & !value) & (RW | US | P) != 0;
             let agrees = !lost && c.value >> 12 == value >> 12 && (c.value ^ value) & PS == 0;

@@ -111,8 +111,6 @@ pub struct MmuOptions {
     pub front: bool,
     /// Evicted entries stay usable until invalidated (`tlb.adversary=keep`).
     pub keep: bool,
-    /// TLBs are coherent for free at the PTE write (`tlb.ideal`): the bound.
-    pub ideal: bool,
 }
 
 /// One processor's translation model.

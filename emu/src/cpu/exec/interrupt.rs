@@ -92,7 +92,7 @@ fn deliver_chain(cpu: &mut Cpu, bus: &mut Bus, first: Exception, source: Source)
             }
             Err(Flow::Request) => {
                 system::locate(cpu, bus);
-                return Err(cpu.request.take().unwrap_or(Request::Debug));
+                return Err(cpu.request.take().unwrap_or(Request::Look));
             }
             Err(_) => {
                 let second = cpu.fault.take().unwrap_or(Exception::GP0);

@@ -66,7 +66,7 @@ pub(in crate::cpu::exec) fn mem(at: u32) -> Op {
 pub(in crate::cpu::exec) fn rig() -> Rig {
     let preset = Preset::builtin("p3").expect("built-in preset");
     let apic = LocalApic::new(0, Role::Bsp, preset.apic, preset.clock_mhz, preset.bus_mhz);
-    let options = MmuOptions { front: true, keep: false, ideal: false };
+    let options = MmuOptions { front: true, keep: false };
     let mut cpu = Cpu::new(0, apic, Mmu::new(&preset, 1, options), preset.costs(), true);
     cpu.identify(&preset);
     let bus = Bus::new(Ram::new(1 << 20), Devices::new(&preset), false);

@@ -26,7 +26,7 @@ struct Rig {
 fn rig_with(front: bool) -> Rig {
     let preset = Preset::builtin("p3").expect("built-in preset");
     let apic = LocalApic::new(0, Role::Bsp, preset.apic, preset.clock_mhz, preset.bus_mhz);
-    let options = MmuOptions { front, keep: false, ideal: false };
+    let options = MmuOptions { front, keep: false };
     let mut cpu = Cpu::new(0, apic, Mmu::new(&preset, 1, options), preset.costs(), true);
     let bus = Bus::new(Ram::new(16 << 20), Devices::new(&preset), false);
     enter_multiboot(&mut cpu, 0x10_0000, 0);
