@@ -7,17 +7,12 @@
 //!             invisible)     small/large
 //! ```
 //!
-//! The front array is the only part that is not a model: a direct-mapped copy of
-//! entries that the first-level data TLB holds, with the rights of the current
-//! privilege already checked. Its invariants: (F1) every entry is backed by a
-//! valid first-level entry; (F2) that entry is not stale, so a stale use always
-//! reaches the oracle; (F3) it is writable only if a write needs no look: dirty
-//! known to be set, frame not watched. A hit stamps the backing entry as a slow
-//! hit would, so replacement is the same with the front array off.
+//! The front array is the only part that is not a model (`front.rs`).
 //!
 //! (SDM vol. 3A, "Caching Translation Information".)
 
 pub mod entry;
+mod front;
 mod invalidate;
 pub mod tlb;
 mod walk;
@@ -31,8 +26,9 @@ use crate::cost::Preset;
 use crate::cpu::{Cpu, cr0, cr4, exception::Exception, exception::vector, op::Flow};
 use crate::ledger::Kind;
 use crate::observe::{Wanted, What};
+use front::{EMPTY, FRONT, Front, NO_PAGE};
 use std::collections::BTreeMap;
-use tlb::{Entry, MAX_ENTRIES, NOWHERE, Stamps, Tlb, Touch};
+use tlb::{Entry, MAX_ENTRIES, Stamps, Tlb, Touch};
 
 /// What an access does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +66,7 @@ impl Physical {
     }
 }
 
-/// Extra capacity beyond the modelled arrays, and who fills them.
+/// How linear addresses become physical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
     /// Linear addresses are physical.
@@ -80,29 +76,6 @@ pub enum Paging {
     /// 8-byte entries, PDPTE registers.
     Pae,
 }
-
-/// Page number that no address has: an empty slot of the front array.
-const NO_PAGE: u32 = u32::MAX;
-/// Slots per privilege in the front array.
-const FRONT: usize = 256;
-
-#[derive(Clone, Copy, Debug)]
-struct Front {
-    /// Linear page that may be read through this slot.
-    read: u32,
-    /// Linear page that may be written through this slot.
-    write: u32,
-    /// Frame's slot in the RAM arena.
-    slot: u32,
-    /// How a use of the first-level entry behind it is recorded.
-    touch: Touch,
-    /// The page is part of a large one.
-    large: bool,
-}
-
-/// No TLB entry behind: paging is off.
-const NO_TOUCH: Touch = Touch { word: NOWHERE, keep: 0, set: 0 };
-const EMPTY: Front = Front { read: NO_PAGE, write: NO_PAGE, slot: 0, touch: NO_TOUCH, large: false };
 
 /// Host shortcuts and adversaries, as configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,46 +168,6 @@ impl Mmu {
         }
     }
 
-    /// Arena offset for reading `bytes` at `lin`, if the front array covers it. The offset is good to the end of the page.
-    #[inline(always)]
-    pub fn hit_read(&mut self, lin: u32, bytes: u32) -> Option<usize> {
-        let f = &self.front[(self.half | (lin >> 12) as usize & (FRONT - 1)) & (2 * FRONT - 1)];
-        // The page of the last byte: an access that crosses cannot match, since neighbours have other slots.
-        if f.read != lin.wrapping_add(bytes - 1) >> 12 {
-            return None;
-        }
-        let time = if self.timed == 0 {
-            0
-        } else {
-            self.tick += 1;
-            self.tick
-        };
-        tlb::record(&mut self.stamps, f.touch, time);
-        Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
-    }
-
-    /// The same for writing.
-    #[inline(always)]
-    pub fn hit_write(&mut self, lin: u32, bytes: u32) -> Option<usize> {
-        let f = &self.front[(self.half | (lin >> 12) as usize & (FRONT - 1)) & (2 * FRONT - 1)];
-        if f.write != lin.wrapping_add(bytes - 1) >> 12 {
-            return None;
-        }
-        let time = if self.timed == 0 {
-            0
-        } else {
-            self.tick += 1;
-            self.tick
-        };
-        tlb::record(&mut self.stamps, f.touch, time);
-        Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
-    }
-
-    /// Does a hit in the front array hold for accesses with this privilege?
-    pub fn front_is_for(&self, privilege: Privilege) -> bool {
-        self.half == if privilege == Privilege::User { FRONT } else { 0 }
-    }
-
     /// Physical address of the fetch at `lin`, if it is in the page of the fetch before.
     #[inline(always)]
     pub fn hit_fetch(&self, lin: u32) -> Option<u64> {
@@ -274,44 +207,9 @@ impl Mmu {
         self.pdptes = pdptes;
     }
 
-    /// Empties the front array, without touching the TLBs.
-    pub fn clear_front(&mut self) {
-        self.front.fill(EMPTY);
-    }
-
-    /// No write to this frame may pass unseen any more.
-    pub fn revoke_write(&mut self, slot: usize) {
-        for f in self.front.iter_mut() {
-            if f.slot as usize == slot >> 12 {
-                f.write = NO_PAGE;
-            }
-        }
-    }
-
     /// Linear address >> this = tag of a large page.
     pub(crate) fn large_shift(&self) -> u32 {
         if self.paging == Paging::Pae { 21 } else { 22 }
-    }
-
-    fn forget_page(&mut self, page: u32) {
-        for half in [0, FRONT] {
-            let f = &mut self.front[half | (page as usize & (FRONT - 1))];
-            if f.read == page || f.write == page {
-                *f = EMPTY;
-            }
-        }
-    }
-
-    /// Drops the front slots behind a first-level entry that ends or changes.
-    pub(crate) fn forget_entry(&mut self, e: &Entry) {
-        if e.has(Entry::LARGE) {
-            let shift = self.large_shift() - 12;
-            for f in self.front.iter_mut().filter(|f| f.large && f.read >> shift == e.tag) {
-                *f = EMPTY;
-            }
-        } else {
-            self.forget_page(e.tag);
-        }
     }
 
     fn level(&mut self, access: Access) -> &mut Level {
@@ -381,7 +279,7 @@ pub fn translate(
         && entry.stale == 0
         && cpu.mmu.options.front
     {
-        install(cpu, bus, lin >> 12, frame, at, &entry, touch, privilege);
+        front::install(cpu, bus, lin >> 12, frame, at, &entry, touch, privilege);
     }
     Ok(Physical { pa, at: at.map(|a| a + (lin & 0xfff) as usize) })
 }
@@ -395,33 +293,9 @@ fn unpaged(cpu: &mut Cpu, bus: &mut Bus, lin: u32, access: Access) -> Physical {
     } else if let Some(at) = at
         && cpu.mmu.options.front
     {
-        let write = if bus.ram.watched(Frame(frame)) { NO_PAGE } else { frame };
-        let half = cpu.mmu.half;
-        cpu.mmu.front[half | (frame as usize & (FRONT - 1))] =
-            Front { read: frame, write, slot: (at >> 12) as u32, touch: NO_TOUCH, large: false };
+        front::install_unpaged(cpu, bus, frame, at);
     }
     Physical { pa: u64::from(lin), at: at.map(|a| a + (lin & 0xfff) as usize) }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn install(
-    cpu: &mut Cpu,
-    bus: &Bus,
-    page: u32,
-    frame: u32,
-    at: usize,
-    e: &Entry,
-    touch: Touch,
-    privilege: Privilege,
-) {
-    let m = &mut cpu.mmu;
-    let user = privilege == Privilege::User;
-    let writable = e.has(Entry::WRITE) || (!user && !m.write_protect);
-    let write =
-        if writable && e.has(Entry::DIRTY) && !bus.ram.watched(Frame(frame)) { page } else { NO_PAGE };
-    let half = if user { FRONT } else { 0 };
-    m.front[half | (page as usize & (FRONT - 1))] =
-        Front { read: page, write, slot: (at >> 12) as u32, touch, large: e.has(Entry::LARGE) };
 }
 
 /// Does the entry allow the access?
