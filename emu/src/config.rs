@@ -51,6 +51,25 @@ pub enum Shortcuts {
     Off,
 }
 
+/// What a memory access costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Data caches, line transfers and contention for lines.
+    Full,
+    /// A first-level hit always.
+    Flat,
+}
+
+impl Timing {
+    /// The name as [`MachineConfig::set`] takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Timing::Full => "full",
+            Timing::Flat => "flat",
+        }
+    }
+}
+
 /// A machine and how to run it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineConfig {
@@ -66,6 +85,8 @@ pub struct MachineConfig {
     pub strictness: Strictness,
     /// TLB behaviour at its worst.
     pub adversary: Adversary,
+    /// What memory accesses cost.
+    pub timing: Timing,
     /// Host-side shortcuts.
     pub shortcuts: Shortcuts,
     /// The most that scheduling and latencies are lengthened by, in cycles; 0 = exact.
@@ -137,7 +158,7 @@ pub enum ConfigError {
 }
 
 impl MachineConfig {
-    /// Four processors of a preset with 128 MiB, seed 1, strict, nothing random.
+    /// Four processors of a preset with 128 MiB, seed 1, strict, caches, nothing random.
     /// (One to four, where the preset has fewer.)
     pub fn new(preset: Preset) -> MachineConfig {
         MachineConfig {
@@ -147,6 +168,7 @@ impl MachineConfig {
             seed: 1,
             strictness: Strictness::Strict,
             adversary: Adversary::None,
+            timing: Timing::Full,
             shortcuts: Shortcuts::On,
             jitter: 0,
             max_cycles: None,
@@ -197,7 +219,7 @@ impl MachineConfig {
     }
 
     /// Sets one key: `cpus`, `mem`, `seed`, `strict` (`true`, `false`), `tlb.adversary`
-    /// (`none`, `fill`, `keep`), `shortcuts` (`on`, `off`), `jitter`, `max_cycles`
+    /// (`none`, `fill`, `keep`), `timing` (`full`, `flat`), `shortcuts` (`on`, `off`), `jitter`, `max_cycles`
     /// (a number or `none`), or any key of [`Preset::set`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let value = value.trim();
@@ -220,6 +242,10 @@ impl MachineConfig {
                     "none, fill, keep",
                     &[("none", Adversary::None), ("fill", Adversary::Fill), ("keep", Adversary::Keep)],
                 )?;
+            }
+            "timing" => {
+                self.timing =
+                    choice("timing", value, "full, flat", &[("full", Timing::Full), ("flat", Timing::Flat)])?;
             }
             "shortcuts" => {
                 self.shortcuts =

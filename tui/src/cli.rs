@@ -87,6 +87,9 @@ pub struct Machine {
     /// Seed of everything that is random [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<String>,
+    /// What memory accesses cost: full (caches, line transfers) or flat (hits only) [default: full]
+    #[arg(long, value_name = "MODEL")]
+    pub timing: Option<String>,
     /// Stop after this many cycles
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub max_cycles: Option<String>,

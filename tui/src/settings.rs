@@ -34,6 +34,7 @@ pub fn read(options: &cli::Cell, first: &[(&str, Option<&str>)]) -> Result<Setti
         ("cpus", machine.cpus.as_deref()),
         ("mem", machine.mem.as_deref()),
         ("seed", machine.seed.as_deref()),
+        ("timing", machine.timing.as_deref()),
         ("max_cycles", machine.max_cycles.as_deref()),
     ];
     let mut pairs: Vec<(&str, &str)> =

@@ -7,7 +7,7 @@
 //!  tasks  pages  ops ...       (workload.*)       the load's own keys
 //!  window  normal  fault ...   (kernel.*)         the kernel's command line
 //!  cpu  cpus  mem  seed ...    (machine.*)        the machine
-//!  cost.*  tlb.*  features.*  clock_mhz ...       numbers of the processor preset
+//!  cost.*  tlb.*  cache.*  topology.* ...         numbers of the processor preset
 //!  host.shortcuts                                 must not change any figure
 //! ```
 
@@ -24,12 +24,13 @@ use thiserror::Error;
 pub const PATIENCE: u64 = 2_000_000_000;
 
 /// Keys of the machine, besides those of the preset.
-const MACHINE_KEYS: [&str; 10] = [
+const MACHINE_KEYS: [&str; 11] = [
     "cpu",
     "cpus",
     "mem",
     "seed",
     "strict",
+    "timing",
     "jitter",
     "max_cycles",
     "patience",
@@ -168,9 +169,11 @@ impl Cell {
         if let Some(result) = self.kernel.set(name, value) {
             return result.map_err(wrong);
         }
-        let of_preset =
-            name.split('.').next().is_some_and(|head| matches!(head, "cost" | "tlb" | "features"))
-                || matches!(name, "clock_mhz" | "bus_mhz" | "max_cpus" | "physical_bits");
+        let of_preset = name
+            .split('.')
+            .next()
+            .is_some_and(|head| matches!(head, "cost" | "tlb" | "cache" | "topology" | "features"))
+            || matches!(name, "clock_mhz" | "bus_mhz" | "max_cpus" | "physical_bits");
         if of_preset || MACHINE_KEYS.contains(&name) {
             return Ok(self.machine.set(name, value)?);
         }
@@ -181,7 +184,7 @@ impl Cell {
     pub fn keys(&self) -> String {
         format!(
             "workload, strategy; of {}: {}; of the kernel: {}; of the machine: {}; of the processor: cost.*, tlb.*, \
-             features.*, clock_mhz, bus_mhz, max_cpus, physical_bits",
+             cache.*, topology.*, features.*, clock_mhz, bus_mhz, max_cpus, physical_bits",
             self.workload.name,
             self.workload.key_names(),
             KernelOptions::KEYS.join(", "),

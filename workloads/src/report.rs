@@ -112,6 +112,8 @@ pub struct MachineSection {
     pub strict: bool,
     /// `none`, `fill`, `keep`.
     pub adversary: String,
+    /// `full` or `flat`.
+    pub timing: String,
     /// The most that latencies are lengthened by, in cycles.
     pub jitter: u32,
     /// Limit in cycles.
@@ -144,6 +146,7 @@ impl MachineSection {
             seed: m.seed,
             strict: m.strictness == Strictness::Strict,
             adversary: adversary.into(),
+            timing: m.timing.name().into(),
             jitter: m.jitter,
             max_cycles: m.max_cycles,
             replacement: match m.preset.replacement() {

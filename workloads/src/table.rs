@@ -85,8 +85,9 @@ fn heading(report: &Report) -> String {
     let fault = k.fault.as_ref().map(|f| format!(", planted fault {f}")).unwrap_or_default();
     let adversary =
         if m.adversary == "none" { String::new() } else { format!(", adversary {}", m.adversary) };
+    let timing = if m.timing == "full" { "" } else { ", timing flat" };
     format!(
-        "{} on {} x {} at {} MHz, seed {}{adversary}\n{}, {normal}, paging {}, window of {} slots{fault}\n{}\n",
+        "{} on {} x {} at {} MHz, seed {}{timing}{adversary}\n{}, {normal}, paging {}, window of {} slots{fault}\n{}\n",
         c.workload,
         m.cpus,
         m.cpu,

@@ -1,7 +1,7 @@
 //! What things cost: presets of modelled processors.
 //!
 //! A [`Preset`] is one TOML file of `costs/`: who the processor says it is
-//! (CPUID), the shape of its TLBs, and a table of costs in which every number
+//! (CPUID), the shape of its TLBs and caches, its sockets, and a table of costs in which every number
 //! has a source and every estimate a bracket. No cycle number stands anywhere
 //! else in the crate. Presets are built in by name; a user's own file is loaded
 //! by its path. Single keys can be set for one run ([`Preset::set`]).
@@ -9,6 +9,7 @@
 //! `SDM vol. 2A, "CPUID"` for identification; `SDM vol. 3A, "Translation
 //! Lookaside Buffers (TLBs)"` for what a TLB may do.
 
+mod hierarchy;
 mod identity;
 mod table;
 mod tlb;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::apic::Kind;
 use crate::mmu::tlb::Replacement;
+pub use hierarchy::{CacheGeometry, CacheShape, Topology};
 pub use identity::{Cpuid, Features};
 pub use table::{COSTS, Cost, CostInfo, Costs, Unit};
 use table::{CostTable, RawCost};
@@ -110,6 +112,10 @@ pub struct Preset {
     pub features: Features,
     /// The shape of the TLBs.
     pub tlb: TlbShape,
+    /// The shape of the data caches.
+    pub cache: CacheShape,
+    /// Which processors share a socket.
+    pub topology: Topology,
     file: String,
     cost: CostTable,
 }
@@ -129,6 +135,8 @@ struct RawPreset {
     cpuid: Cpuid,
     features: Features,
     tlb: TlbShape,
+    cache: CacheShape,
+    topology: Topology,
     cost: std::collections::BTreeMap<String, RawCost>,
 }
 
@@ -216,6 +224,8 @@ impl Preset {
             cpuid: raw.cpuid,
             features: raw.features,
             tlb: raw.tlb,
+            cache: raw.cache,
+            topology: raw.topology,
             file: file.into(),
             cost,
         };
@@ -244,7 +254,7 @@ impl Preset {
         self.cost.get(key)
     }
 
-    /// Every number of the preset: clocks and limits, TLB shape, costs.
+    /// Every number of the preset: clocks and limits, sockets, TLB and cache shapes, costs.
     pub fn numbers(&self) -> Vec<Number> {
         let plain = |key: &str, value: u32, unit, text| Number {
             key: key.into(),
@@ -261,8 +271,14 @@ impl Preset {
             plain("max_cpus", self.max_cpus, Unit::Count, "most processors in a machine"),
             plain("physical_bits", self.physical_bits, Unit::Count, "width of a physical address"),
         ];
-        for (key, value, unit, text) in self.tlb.numbers() {
-            numbers.push(Number { source: self.tlb.source.clone(), ..plain(&key, value, unit, text) });
+        for (source, shape) in [
+            (&self.topology.source, self.topology.numbers()),
+            (&self.tlb.source, self.tlb.numbers()),
+            (&self.cache.source, self.cache.numbers()),
+        ] {
+            for (key, value, unit, text) in shape {
+                numbers.push(Number { source: source.clone(), ..plain(&key, value, unit, text) });
+            }
         }
         for info in COSTS {
             let Some(cost) = self.cost.get(info.key) else { continue };
@@ -314,16 +330,29 @@ impl Preset {
                 None => Err(unknown(format!("tlb. and one of {}", tlb::KEYS.join(", ")))),
             };
         }
+        if let Some(name) = key.strip_prefix("cache.") {
+            return match self.cache.set(name, value) {
+                Some(result) => result.map_err(wrong),
+                None => Err(unknown(format!("cache. and one of {}", hierarchy::CACHE_KEYS.join(", ")))),
+            };
+        }
         let slot = match key {
             "clock_mhz" => &mut self.clock_mhz,
             "bus_mhz" => &mut self.bus_mhz,
             "max_cpus" => &mut self.max_cpus,
             "physical_bits" => &mut self.physical_bits,
-            _ => {
-                return Err(unknown(
-                    "cost.*, tlb.*, features.*, clock_mhz, bus_mhz, max_cpus, physical_bits".into(),
-                ));
-            }
+            _ => match key.strip_prefix("topology.") {
+                Some(name) => self.topology.get_mut(name).ok_or_else(|| {
+                    unknown(format!("topology. and one of {}", hierarchy::TOPOLOGY_KEYS.join(", ")))
+                })?,
+                None => {
+                    return Err(unknown(
+                        "cost.*, tlb.*, cache.*, topology.*, features.*, clock_mhz, bus_mhz, max_cpus, \
+                         physical_bits"
+                            .into(),
+                    ));
+                }
+            },
         };
         *slot = value.parse().map_err(|_| wrong(format!("is '{value}'; accepted is a whole number")))?;
         Ok(())
@@ -353,6 +382,8 @@ impl Preset {
         range("physical_bits", self.physical_bits, 32, 44)?;
         self.cpuid.validate().map_err(|(key, problem)| wrong(key, problem))?;
         self.tlb.validate().map_err(|(key, problem)| wrong(&key, problem))?;
+        self.cache.validate().map_err(|(key, problem)| wrong(&key, problem))?;
+        self.topology.validate().map_err(|(key, problem)| wrong(&key, problem))?;
         for info in COSTS {
             let key = format!("cost.{}", info.key);
             match self.cost.get(info.key) {

@@ -89,7 +89,12 @@ costs! {
     apic_access >= 1 "an access to a register of the local APIC",
     ipi_latency >= 1 "from the write of the ICR to the arrival at the target",
     ipi_bus >= 0 "time for which one message holds the shared APIC bus; 0 where there is none",
-    line_transfer >= 1 "a cache line from another processor, one way; also the scheduler's lookahead",
+    l2_hit >= 1 "a load that misses the first-level cache and hits the second, whole",
+    llc_hit >= 1 "a load that hits the last level, whole",
+    memory >= 1 "a load from memory, whole",
+    stream >= 1 "a load beyond the second level whose line is next to the one missed before, whole",
+    line_transfer >= 1 "a compare-exchange of a line that another processor has, whole; also the lookahead",
+    line_transfer_remote >= 1 "the same from another socket",
     halt_wake >= 0 "from the arrival of an interrupt to the first work of a halted processor",
 }
 
@@ -102,8 +107,10 @@ pub enum Unit {
     Nanoseconds,
     /// TLB entries.
     Entries,
-    /// TLB ways.
+    /// Ways of a TLB or cache.
     Ways,
+    /// Size of a cache.
+    Kibibytes,
     /// Megahertz.
     Megahertz,
     /// A count or a number of bits.
@@ -118,6 +125,7 @@ impl Unit {
             Unit::Nanoseconds => "ns",
             Unit::Entries => "entries",
             Unit::Ways => "ways",
+            Unit::Kibibytes => "KiB",
             Unit::Megahertz => "MHz",
             Unit::Count => "",
         }

@@ -80,9 +80,13 @@ fn config(options: &Boot) -> Result<MachineConfig> {
     let preset = Preset::load(given.cpu.as_deref().unwrap_or(DEFAULT_PRESET))?;
     let mut config = MachineConfig::new(preset);
     config.strictness = if options.strict { Strictness::Strict } else { Strictness::Lenient };
-    for (key, value) in
-        [("cpus", &given.cpus), ("mem", &given.mem), ("seed", &given.seed), ("max_cycles", &given.max_cycles)]
-    {
+    for (key, value) in [
+        ("cpus", &given.cpus),
+        ("mem", &given.mem),
+        ("seed", &given.seed),
+        ("timing", &given.timing),
+        ("max_cycles", &given.max_cycles),
+    ] {
         if let Some(value) = value {
             config.set(key, value)?;
         }
