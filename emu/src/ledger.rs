@@ -20,6 +20,10 @@ pub enum Kind {
     Walk,
     /// Hits in the second-level TLB.
     SecondLevel,
+    /// First-level cache misses that the second level, the last level or memory serves.
+    Cache,
+    /// Cache lines from other processors, or taken from them, and waiting for lines under way.
+    Transfer,
     /// `invlpg`.
     Invlpg,
     /// CR3 loads and CR4.PGE toggles.
@@ -36,11 +40,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the ledger.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Compute,
         Kind::Locked,
         Kind::Walk,
         Kind::SecondLevel,
+        Kind::Cache,
+        Kind::Transfer,
         Kind::Invlpg,
         Kind::Flush,
         Kind::Apic,
@@ -56,6 +62,8 @@ impl Kind {
             Kind::Locked => "locked",
             Kind::Walk => "walk",
             Kind::SecondLevel => "second-level",
+            Kind::Cache => "cache",
+            Kind::Transfer => "transfer",
             Kind::Invlpg => "invlpg",
             Kind::Flush => "flush",
             Kind::Apic => "apic",

@@ -19,6 +19,7 @@
 //! | an instruction | `cpu/decode/`, `cpu/exec/` |
 //! | loads and stores | `cpu/memory.rs` |
 //! | TLB, page walk, invalidation | `mmu/` |
+//! | data caches, line transfers | `cache/` |
 //! | what a thing costs | `costs/*.toml`, `cost/` |
 //! | stale translations | `oracle.rs` |
 //! | where the cycles went | `ledger.rs` |
@@ -26,6 +27,7 @@
 pub mod addr;
 pub mod apic;
 pub mod bus;
+pub mod cache;
 pub mod config;
 pub mod cost;
 pub mod cpu;

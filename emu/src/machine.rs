@@ -16,7 +16,8 @@
 use crate::addr::Frame;
 use crate::apic::{Ipi, LocalApic, Mode as Delivery, Role, Trigger, targets};
 use crate::bus::{Bus, ram::Ram};
-use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness};
+use crate::cache::{self, Coherence, Private};
+use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness, Timing};
 use crate::cpu::block::Blocks;
 use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
@@ -157,6 +158,7 @@ impl Machine {
         let options = MmuOptions {
             front: config.shortcuts == Shortcuts::On,
             keep: config.adversary == Adversary::Keep,
+            caches: config.timing == Timing::Full,
         };
         let fill = config.adversary == Adversary::Fill;
         let cpus = (0..config.cpus)
@@ -167,11 +169,15 @@ impl Machine {
                     LocalApic::new(i as u8, role, config.apic_kind(), preset.clock_mhz, preset.bus_mhz);
                 let mut cpu = Cpu::new(i, apic, Mmu::new(preset, seed, options), costs, i == 0);
                 cpu.identify(preset);
+                if options.caches {
+                    cpu.cache = Some(Box::new(Private::new(&preset.cache)));
+                }
                 cpu
             })
             .collect();
         let mut bus = Bus::new(
             Ram::new(config.memory),
+            Coherence::new(preset, config.cpus),
             Devices::new(preset).with_memory(config.memory),
             config.strictness == Strictness::Strict,
         );
@@ -271,6 +277,7 @@ impl Machine {
             self.arrivals(i);
         }
         self.bus.attention = false;
+        self.bus.coherence.horizon = u64::MAX;
         let options = RunOptions { single: true, skip_spins: false, ..self.options };
         let pause =
             self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, u64::MAX, options);
@@ -417,6 +424,7 @@ impl Machine {
             self.arrivals(i);
         }
         let end = self.slice_end(first, second);
+        self.bus.coherence.horizon = second;
         self.bus.attention = false;
         let pause =
             self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, end, self.options);
@@ -568,6 +576,13 @@ impl Machine {
             for slot in std::mem::take(&mut self.bus.revoked) {
                 for (_, c) in self.cpus.iter_mut().enumerate().filter(|(j, _)| *j != i) {
                     c.mmu.revoke_write(slot);
+                }
+            }
+        }
+        if !self.bus.coherence.taken.is_empty() {
+            for t in self.bus.coherence.taken.drain(..) {
+                for (_, c) in self.cpus.iter_mut().enumerate().filter(|(j, _)| t.from >> j & 1 != 0) {
+                    cache::lose(c, &t);
                 }
             }
         }

@@ -38,6 +38,14 @@ counters! {
     walks,
     /// Updates of accessed or dirty bits.
     ad_updates,
+    /// Accesses to lines that were not in the first-level cache.
+    l1_misses,
+    /// The same for the second level, lines of other processors not counted.
+    l2_misses,
+    /// The same for the last level: lines from memory.
+    llc_misses,
+    /// Lines handed over by another processor, and upgrades of shared lines.
+    line_transfers,
     /// `invlpg` instructions.
     invlpg,
     /// Loads of CR3.

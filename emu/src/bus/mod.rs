@@ -10,6 +10,7 @@ pub mod ram;
 
 use crate::addr::Frame;
 use crate::apic::{Effect, Ipi};
+use crate::cache::{self, Coherence, Want};
 use crate::cpu::op::{Flow, Op, Step};
 use crate::cpu::word::Word;
 use crate::cpu::{Cpu, Request};
@@ -43,6 +44,8 @@ pub struct Bus {
     pub ram: Ram,
     /// Port devices.
     pub devices: Devices,
+    /// Who has which cache line.
+    pub(crate) coherence: Coherence,
     /// The stale-translation oracle.
     pub oracle: Oracle,
     /// Events for the observer.
@@ -71,10 +74,11 @@ pub struct Bus {
 
 impl Bus {
     /// An empty bus over `ram`.
-    pub fn new(ram: Ram, devices: Devices, strict: bool) -> Bus {
+    pub fn new(ram: Ram, coherence: Coherence, devices: Devices, strict: bool) -> Bus {
         let oracle = Oracle::new(ram.span());
         Bus {
             ram,
+            coherence,
             devices,
             oracle,
             events: EventBuffer::default(),
@@ -95,6 +99,7 @@ impl Bus {
     /// Reads `size` bytes (1, 2, 4) that lie within one page.
     pub fn read(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32) -> Result<u32, Flow> {
         if let Some(at) = t.at {
+            cache::access(cpu, self, before, t, size, Want::Read)?;
             let bytes = self.ram.bytes();
             let v = match size {
                 1 => u8::get(bytes, at).map(u32::from),
@@ -124,6 +129,7 @@ impl Bus {
         if code {
             cpu.need_care()?;
         }
+        cache::access(cpu, self, before, t, size, Want::Write)?;
         self.put(at, size, value);
         if code {
             self.code_writes.push((frame, t.pa as u32 & 0xfff, size));

@@ -10,6 +10,7 @@ use super::op::{FLAT, Flow, Op, SS};
 use super::word::Word;
 use super::{Cpu, exception::Exception};
 use crate::bus::Bus;
+use crate::cache::{self, Want};
 use crate::mmu::{self, Access, Physical, Privilege};
 
 impl Cpu {
@@ -179,7 +180,8 @@ impl Cpu {
         self.read_linear(bus, op.before, lin, size, privilege)
     }
 
-    /// Makes sure that a write of `size` bytes will not fault, watched and device frames included.
+    /// Makes sure that a write of `size` bytes will not fault, watched and device frames included, and that its lines
+    /// are here to be written.
     pub fn probe_linear(
         &mut self,
         bus: &mut Bus,
@@ -196,10 +198,15 @@ impl Cpu {
             first
         };
         // Devices and code are written in careful mode only; ask for it before anything has changed.
-        for t in [first, second] {
+        let cut = if last >> 12 != lin >> 12 { 4096 - (lin & 0xfff) } else { size };
+        for (t, size) in [(first, cut), (second, size - cut)] {
+            if size == 0 {
+                continue;
+            }
             if t.at.is_none() || bus.ram.holds_code(crate::addr::Frame((t.pa >> 12) as u32)) {
                 self.need_care()?;
             }
+            cache::access(self, bus, before, t, size, Want::Write)?;
         }
         Ok(())
     }

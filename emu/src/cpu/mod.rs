@@ -25,6 +25,7 @@ pub mod segment;
 pub mod word;
 
 use crate::apic::LocalApic;
+use crate::cache::Private;
 use crate::cost::Costs;
 use crate::ledger::{Kind, Ledger};
 use crate::mmu::Mmu;
@@ -168,6 +169,8 @@ pub struct Cpu {
     pub clock: u64,
     /// The translation model with its fast front.
     pub mmu: Mmu,
+    /// The private data caches; `None` where only hits are charged.
+    pub(crate) cache: Option<Box<Private>>,
     /// Current privilege level, 0..=3.
     pub cpl: u8,
     /// Within a block: run again in careful mode is not needed (see `run.rs`).
@@ -353,6 +356,7 @@ impl Cpu {
             seg: [data; 8],
             clock: 0,
             mmu,
+            cache: None,
             cpl: 0,
             careful: false,
             block_cost: 0,

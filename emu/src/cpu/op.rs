@@ -26,6 +26,8 @@ pub enum Flow {
     /// The operation did nothing that counts and is to be run again in careful mode,
     /// where the clock is exact and the block is left after any operation that asks for it.
     Careful,
+    /// The operation did nothing that counts: it concerns lines of other processors, and others come first.
+    Order,
     /// A string instruction is not finished: its elements so far are charged, `eip` stays at it.
     Repeat,
     /// The machine has to look (halt, exit, ROI mark, unmodelled): `cpu.request` says why.

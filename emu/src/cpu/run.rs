@@ -594,6 +594,11 @@ fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mu
             *careful_next = true;
             None
         }
+        Flow::Order => {
+            cpu.eip = cpu.this_eip(op);
+            settle_part(cpu, before);
+            Some(Pause::SliceEnd)
+        }
         Flow::Fault => {
             let trap = cpu.fault.is_some_and(|e| e.class == Class::Trap);
             cpu.eip = if trap { cpu.next_eip(op) } else { cpu.this_eip(op) };

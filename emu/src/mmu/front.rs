@@ -6,11 +6,16 @@
 //! reaches the oracle; (F3) it is writable only if a write needs no look: dirty
 //! known to be set, frame not watched. A hit stamps the backing entry as a slow
 //! hit would, so replacement is the same with the front array off.
+//!
+//! Beside it, by frame, stand the bits of the lines that the first-level data cache
+//! holds ([`Lines`]): one tag compare and one bit test cover a TLB hit and a cache
+//! hit with the right that is wanted.
 
 use super::tlb::{self, Entry, NOWHERE, Touch};
 use super::{Mmu, Privilege};
 use crate::addr::Frame;
 use crate::bus::Bus;
+use crate::cache::{self, Lines, Want};
 use crate::cpu::Cpu;
 
 /// Page number that no address has: an empty slot of the front array.
@@ -27,6 +32,8 @@ pub(super) struct Front {
     write: u32,
     /// Frame's slot in the RAM arena.
     slot: u32,
+    /// Where the frame's lines stand.
+    lines: u32,
     /// How a use of the first-level entry behind it is recorded.
     touch: Touch,
     /// The page is part of a large one.
@@ -36,7 +43,7 @@ pub(super) struct Front {
 /// No TLB entry behind: paging is off.
 const NO_TOUCH: Touch = Touch { word: NOWHERE, keep: 0, set: 0 };
 pub(super) const EMPTY: Front =
-    Front { read: NO_PAGE, write: NO_PAGE, slot: 0, touch: NO_TOUCH, large: false };
+    Front { read: NO_PAGE, write: NO_PAGE, slot: 0, lines: 0, touch: NO_TOUCH, large: false };
 
 impl Mmu {
     /// Arena offset for reading `bytes` at `lin`, if the front array covers it. The offset is good to the end of the page.
@@ -59,6 +66,11 @@ impl Mmu {
         if (if WRITE { f.write } else { f.read }) != last >> 12 {
             return None;
         }
+        let lines = self.lines.get(f.lines as usize)?;
+        let lines = if WRITE { lines.write } else { lines.read };
+        if lines >> (lin >> 6 & 63) & lines >> (last >> 6 & 63) & 1 == 0 {
+            return None;
+        }
         let time = if self.timed == 0 {
             0
         } else {
@@ -67,6 +79,61 @@ impl Mmu {
         };
         tlb::record(&mut self.stamps, f.touch, time);
         Some(((f.slot as usize) << 12) | (lin & 0xfff) as usize)
+    }
+
+    /// Where the lines of the frame with this arena offset stand: all in one place if there are no caches.
+    #[inline(always)]
+    fn lines_index(&self, at: usize) -> usize {
+        if self.options.caches { (at >> 12) + 1 } else { 0 }
+    }
+
+    /// Is the line at an arena offset in the first-level cache, with the right that is wanted?
+    #[inline]
+    pub fn covers(&self, at: usize, want: Want) -> bool {
+        let lines = self.lines.get(self.lines_index(at)).copied().unwrap_or_default();
+        let lines = if want == Want::Write { lines.write } else { lines.read };
+        lines >> (at >> 6 & 63) & 1 != 0
+    }
+
+    /// The line at an arena offset came into the first-level cache.
+    pub(crate) fn set_lines(&mut self, at: usize, writable: bool) {
+        let index = self.lines_index(at);
+        if index >= self.lines.len() {
+            // In larger steps: frames are touched in order.
+            self.lines.resize(index + 64, Lines::default());
+        }
+        let bit = 1 << (at >> 6 & 63);
+        let lines = &mut self.lines[index];
+        lines.read |= bit;
+        lines.write = if writable { lines.write | bit } else { lines.write & !bit };
+    }
+
+    /// The line may not be written any more or, if even reading is lost, left the first-level cache.
+    pub(crate) fn clear_lines(&mut self, at: usize, lost: Want) {
+        let index = self.lines_index(at);
+        if let Some(lines) = self.lines.get_mut(index) {
+            let bit = 1 << (at >> 6 & 63);
+            lines.write &= !bit;
+            if lost == Want::Read {
+                lines.read &= !bit;
+            }
+        }
+    }
+
+    /// As [`Mmu::hit_read`], with the number of bytes from there to the end of the page whose lines are all present.
+    #[inline]
+    pub fn span_read(&mut self, lin: u32, bytes: u32) -> Option<(usize, u32)> {
+        let at = self.hit::<false>(lin, bytes)?;
+        let lines = self.lines.get(self.lines_index(at)).copied().unwrap_or_default();
+        Some((at, cache::run_of(lines.read, at)))
+    }
+
+    /// The same for writing.
+    #[inline]
+    pub fn span_write(&mut self, lin: u32, bytes: u32) -> Option<(usize, u32)> {
+        let at = self.hit::<true>(lin, bytes)?;
+        let lines = self.lines.get(self.lines_index(at)).copied().unwrap_or_default();
+        Some((at, cache::run_of(lines.write, at)))
     }
 
     /// Does a hit in the front array hold for accesses with this privilege?
@@ -128,14 +195,16 @@ pub(super) fn install(
     let write =
         if writable && e.has(Entry::DIRTY) && !bus.ram.watched(Frame(frame)) { page } else { NO_PAGE };
     let half = if user { FRONT } else { 0 };
+    let lines = m.lines_index(at) as u32;
     m.front[half | (page as usize & (FRONT - 1))] =
-        Front { read: page, write, slot: (at >> 12) as u32, touch, large: e.has(Entry::LARGE) };
+        Front { read: page, write, slot: (at >> 12) as u32, lines, touch, large: e.has(Entry::LARGE) };
 }
 
 /// The same with paging off, where a page is its own frame.
 pub(super) fn install_unpaged(cpu: &mut Cpu, bus: &Bus, frame: u32, at: usize) {
     let write = if bus.ram.watched(Frame(frame)) { NO_PAGE } else { frame };
     let m = &mut cpu.mmu;
+    let lines = m.lines_index(at) as u32;
     m.front[m.half | (frame as usize & (FRONT - 1))] =
-        Front { read: frame, write, slot: (at >> 12) as u32, touch: NO_TOUCH, large: false };
+        Front { read: frame, write, slot: (at >> 12) as u32, lines, touch: NO_TOUCH, large: false };
 }

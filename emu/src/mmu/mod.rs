@@ -22,6 +22,7 @@ pub use walk::{CachedPde, peek};
 
 use crate::addr::Frame;
 use crate::bus::Bus;
+use crate::cache::Lines;
 use crate::cost::Preset;
 use crate::cpu::{Cpu, cr0, cr4, exception::Exception, exception::vector, op::Flow};
 use crate::ledger::Kind;
@@ -82,6 +83,8 @@ pub enum Paging {
 pub struct MmuOptions {
     /// Use the front array.
     pub front: bool,
+    /// Lines are in the first-level cache only if they were brought there; without caches they always are.
+    pub caches: bool,
     /// Evicted entries stay usable until invalidated (`tlb.adversary=keep`).
     pub keep: bool,
 }
@@ -89,6 +92,8 @@ pub struct MmuOptions {
 /// One processor's translation model.
 pub struct Mmu {
     front: Box<[Front; 2 * FRONT]>,
+    /// Per frame, the lines in the first-level data cache; without caches one entry with all lines.
+    lines: Vec<Lines>,
     /// 0 for the supervisor half, FRONT for the user half.
     half: usize,
     /// The time of the stamps: counts slow accesses and, where stamps are times, fast ones too.
@@ -146,6 +151,7 @@ impl Mmu {
         let second = g.second.map(|s| Second { tlb: array(s.geometry()), holds_large: s.large });
         Mmu {
             front: Box::new([EMPTY; 2 * FRONT]),
+            lines: if options.caches { Vec::new() } else { vec![Lines::ALL] },
             half: 0,
             tick: 0,
             stamps: Box::new([0; MAX_ENTRIES]),

@@ -3,7 +3,8 @@
 //! Reads entries from physical memory, checks reserved bits and rights, sets A
 //! and D, and tells the oracle which PTE an entry came from. Costs are charged by
 //! the caller (one published figure for a whole walk with cached tables), except
-//! the locked update of A and D bits.
+//! what entries cost that are not in the first-level cache, and the locked update
+//! of A and D bits.
 //! (SDM vol. 3A, "32-Bit Paging", "PAE Paging", "Access Rights", "Accessed and Dirty Flags".)
 
 use super::entry::{self, A, D, G, P, PS, RW, US};
@@ -11,6 +12,7 @@ use super::tlb::Entry;
 use super::{Access, Paging, Privilege};
 use crate::addr::PhysAddr;
 use crate::bus::Bus;
+use crate::cache::{self, Want};
 use crate::cpu::Cpu;
 use crate::ledger::Kind;
 use crate::oracle::Source;
@@ -69,7 +71,7 @@ pub(super) fn walk(
             cpu.mmu.pdes.push(c); // most recent last
             (c.value, c.stale)
         }
-        None => (read(bus, pde_at, pae), 0),
+        None => (read(cpu, bus, pde_at, pae), 0),
     };
     if pde & P == 0 {
         return Err(0);
@@ -98,7 +100,7 @@ pub(super) fn walk(
     }
     let table = u64::from(if pae { entry::frame_of_pae(pde) } else { entry::frame_of_32(pde) }) << 12;
     let pte_at = table + u64::from((lin >> 12) & (4096 / shape.bytes as u32 - 1)) * shape.bytes;
-    let pte = read(bus, pte_at, pae);
+    let pte = read(cpu, bus, pte_at, pae);
     if pte & P == 0 {
         return Err(0);
     }
@@ -125,7 +127,9 @@ pub(super) fn walk(
     Ok(Entry { tag: lin >> 12, frame, bits, origin: pte_at, stale: 0 })
 }
 
-fn read(bus: &mut Bus, at: u64, pae: bool) -> u64 {
+/// Reads an entry, through the data caches.
+fn read(cpu: &mut Cpu, bus: &mut Bus, at: u64, pae: bool) -> u64 {
+    cache::walker_access(cpu, bus, at, Want::Read);
     // Tables outside RAM read as an empty bus does: all ones.
     let low = bus.ram.read32(PhysAddr(at)).unwrap_or(u32::MAX);
     let high = if pae { bus.ram.read32(PhysAddr(at + 4)).unwrap_or(u32::MAX) } else { 0 };
@@ -179,6 +183,7 @@ fn mark(cpu: &mut Cpu, bus: &mut Bus, at: u64, value: u64, access: Access, leaf:
         new |= D;
     }
     if new != value {
+        cache::walker_access(cpu, bus, at, Want::Write);
         bus.ram.write32(PhysAddr(at), new as u32);
         cpu.count.ad_updates += 1;
         let cost = cpu.costs.ad_update;

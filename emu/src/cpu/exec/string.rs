@@ -7,7 +7,7 @@
 //! interrupts between elements.
 //!
 //! `rep movs` and `rep stos` upwards work on whole spans within a page while both
-//! pages are in the front array. A span ends where the elements would have stopped,
+//! pages are in the front array and their lines in the first-level cache. A span ends where the elements would have stopped,
 //! and touches the same translations in the same order, so the figures are those of
 //! single elements. (SDM vol. 1, "String Operations".)
 
@@ -100,7 +100,8 @@ fn destination_span<W: Word>(cpu: &mut Cpu, op: &Op, most: u32) -> Option<(u32, 
     if n == 0 {
         return None;
     }
-    Some((n, cpu.mmu.hit_write(lin, W::BYTES)?))
+    let (at, here) = cpu.mmu.span_write(lin, W::BYTES)?;
+    Some((n.min(here / W::BYTES), at))
 }
 
 impl StringOp for Movs {
@@ -122,7 +123,8 @@ impl StringOp for Movs {
         if n == 0 {
             return 0;
         }
-        let Some(from) = cpu.mmu.hit_read(lin, W::BYTES) else { return 0 };
+        let Some((from, here)) = cpu.mmu.span_read(lin, W::BYTES) else { return 0 };
+        let n = n.min(here / W::BYTES);
         let Some((n, to)) = destination_span::<W>(cpu, op, n) else { return 0 };
         let bytes = (n * W::BYTES) as usize;
         let ram = bus.ram.bytes_mut();

@@ -6,6 +6,7 @@ use super::super::{far, io, msr, segment};
 use super::*;
 use crate::apic::{LocalApic, Role};
 use crate::bus::ram::Ram;
+use crate::cache::Coherence;
 use crate::cost::Preset;
 use crate::cpu::exec::cpuid::Identity;
 use crate::cpu::flags::{IF, ZF};
@@ -66,10 +67,10 @@ pub(in crate::cpu::exec) fn mem(at: u32) -> Op {
 pub(in crate::cpu::exec) fn rig() -> Rig {
     let preset = Preset::builtin("p3").expect("built-in preset");
     let apic = LocalApic::new(0, Role::Bsp, preset.apic, preset.clock_mhz, preset.bus_mhz);
-    let options = MmuOptions { front: true, keep: false };
+    let options = MmuOptions { front: true, keep: false, caches: false };
     let mut cpu = Cpu::new(0, apic, Mmu::new(&preset, 1, options), preset.costs(), true);
     cpu.identify(&preset);
-    let bus = Bus::new(Ram::new(1 << 20), Devices::new(&preset), false);
+    let bus = Bus::new(Ram::new(1 << 20), Coherence::new(&preset, 1), Devices::new(&preset), false);
     enter_multiboot(&mut cpu, 0x10_0000, 0);
     cpu.careful = true;
     let mut r = Rig { cpu, bus };

@@ -4,6 +4,7 @@
 
 use crate::apic::{LocalApic, Role};
 use crate::bus::{Bus, ram::Ram};
+use crate::cache::Coherence;
 use crate::cost::Preset;
 use crate::cpu::Cpu;
 use crate::cpu::block::Mode;
@@ -26,9 +27,9 @@ struct Rig {
 fn rig_with(front: bool) -> Rig {
     let preset = Preset::builtin("p3").expect("built-in preset");
     let apic = LocalApic::new(0, Role::Bsp, preset.apic, preset.clock_mhz, preset.bus_mhz);
-    let options = MmuOptions { front, keep: false };
+    let options = MmuOptions { front, keep: false, caches: false };
     let mut cpu = Cpu::new(0, apic, Mmu::new(&preset, 1, options), preset.costs(), true);
-    let bus = Bus::new(Ram::new(16 << 20), Devices::new(&preset), false);
+    let bus = Bus::new(Ram::new(16 << 20), Coherence::new(&preset, 1), Devices::new(&preset), false);
     enter_multiboot(&mut cpu, 0x10_0000, 0);
     cpu.careful = true;
     Rig { cpu, bus }
