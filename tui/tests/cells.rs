@@ -98,7 +98,18 @@ fn an_interrupt_ends_the_run_cleanly() {
 #[test]
 fn lists_completions_and_manual() {
     for (arguments, words) in [
-        (&["list", "cpus"][..], &["p3", "haswell-ep"][..]),
+        (
+            &["list", "cpus"][..],
+            &[
+                "p3",
+                "skylake-sp",
+                "cost.invlpg",
+                "60..120",
+                "[H15] one page",
+                "topology.cores",
+                "cache.l2.kib",
+            ][..],
+        ),
         (&["list", "strategies"], &["lowmem", "deferred-seq", "cr3-flush", "Tweedie"]),
         (&["list", "workloads"], &["kmap-storm", "pagecache-read", "fork-cow", "footprint"]),
         (&["completions", "bash"], &["compare", "--strategies"]),

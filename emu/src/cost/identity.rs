@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub struct Cpuid {
     /// Exactly twelve ASCII characters.
     pub vendor: String,
-    /// Display family, 0..=14 (no extended family).
+    /// Display family, 0..=15 (no extended family).
     pub family: u32,
     /// Display model, 0..=255 (extended model in its upper half).
     pub model: u32,
@@ -39,7 +39,7 @@ impl Cpuid {
             return Err(("cpuid.vendor", format!("is '{}'; accepted are 12 ASCII characters", self.vendor)));
         }
         for (key, value, high) in [
-            ("cpuid.family", self.family, 14),
+            ("cpuid.family", self.family, 15),
             ("cpuid.model", self.model, 255),
             ("cpuid.stepping", self.stepping, 15),
         ] {

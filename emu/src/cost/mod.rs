@@ -28,9 +28,12 @@ use table::{CostTable, RawCost};
 pub use tlb::{Geometry, Pair, Second, TlbShape};
 
 /// The presets that are built in: name and text.
-const BUILTIN: [(&str, &str); 2] = [
+const BUILTIN: [(&str, &str); 5] = [
     ("p3", include_str!("../../costs/p3.toml")),
+    ("p4-xeon", include_str!("../../costs/p4-xeon.toml")),
+    ("westmere-ep", include_str!("../../costs/westmere-ep.toml")),
     ("haswell-ep", include_str!("../../costs/haswell-ep.toml")),
+    ("skylake-sp", include_str!("../../costs/skylake-sp.toml")),
 ];
 
 /// The preset used when none is named.

@@ -59,6 +59,61 @@ fn haswell_has_the_published_figures() {
     assert!(second.large);
 }
 
+/// Keys and cycles that costs.md gives for a preset.
+fn has(name: &str, signature: u32, cycles: &[(&str, u32)]) -> Preset {
+    let p = Preset::builtin(name).unwrap();
+    assert_eq!(p.cpuid.signature(), signature, "{name}");
+    for &(key, value) in cycles {
+        assert_eq!(p.costs().get(key), Some(value), "{name} {key}");
+    }
+    p
+}
+
+#[test]
+fn pentium_4_has_the_published_figures() {
+    let p = has(
+        "p4-xeon",
+        0xf25,
+        &[
+            ("locked", 124),
+            ("cr3_load", 408),
+            ("invlpg", 500),
+            ("walk", 36),
+            ("interrupt_entry", 1348),
+            ("interrupt_return", 923),
+            ("rdtsc", 80),
+            ("l2_hit", 18),
+            ("line_transfer", 380),
+            ("ipi_bus", 0),
+        ],
+    );
+    assert_eq!(p.tlb.data.small.entries, 64);
+    assert_eq!((p.topology.socket(1), p.cache.llc.unwrap().kib), (1, 1024));
+}
+
+#[test]
+fn westmere_has_the_published_figures() {
+    let p = has(
+        "westmere-ep",
+        0x206c2,
+        &[("invlpg", 235), ("cr3_load", 108), ("cr4_pge_write", 414), ("walk", 9), ("locked", 19)],
+    );
+    assert_eq!(p.tlb.second.unwrap().geometry(), Geometry { entries: 512, ways: 4 });
+    assert_eq!((p.topology.socket(5), p.topology.socket(6)), (0, 1));
+}
+
+#[test]
+fn skylake_has_the_published_figures() {
+    let p = has(
+        "skylake-sp",
+        0x50654,
+        &[("invlpg", 216), ("cr3_load", 124), ("cr4_pge_write", 566), ("locked", 18), ("line_transfer", 99)],
+    );
+    assert_eq!(p.costs().line_transfer_remote, 281, "134 ns at 2100 MHz");
+    assert_eq!(p.tlb.second.unwrap().geometry(), Geometry { entries: 1536, ways: 12 });
+    assert_eq!(p.cache.llc.unwrap().sets(), 49152);
+}
+
 #[test]
 fn every_number_has_a_source_and_every_estimate_a_bracket() {
     for name in Preset::names() {
@@ -78,7 +133,7 @@ fn every_number_has_a_source_and_every_estimate_a_bracket() {
 #[test]
 fn an_unknown_name_lists_the_names() {
     let e = Preset::load("p5").unwrap_err().to_string();
-    assert!(e.contains("'p5'") && e.contains("p3, haswell-ep"), "{e}");
+    assert!(e.contains("'p5'") && e.contains("p3, p4-xeon, westmere-ep, haswell-ep, skylake-sp"), "{e}");
 }
 
 #[test]

@@ -52,9 +52,19 @@ fn cpus_text() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{:<12} {}; at most {} processors: {}",
+            "{}: {}; at most {} processors: {}",
             p.name, p.description, p.max_cpus, p.max_cpus_reason
         );
+        for n in p.numbers() {
+            let bracket = match (n.low, n.high) {
+                (Some(low), Some(high)) => format!("{low}..{high}"),
+                _ => String::new(),
+            };
+            let line =
+                format!("  {:<30} {:>7} {:<7} {:<11} {}", n.key, n.value, n.unit.name(), bracket, n.source);
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+        text.push('\n');
     }
     text
 }
