@@ -136,6 +136,8 @@ pub struct Machine {
     options: RunOptions,
     lookahead: u64,
     sent: u64,
+    /// When the serial APIC bus is free again.
+    apic_bus_free: u64,
     random: u64,
     interrupt: Option<Arc<AtomicBool>>,
     patience: Option<u64>,
@@ -196,6 +198,7 @@ impl Machine {
             },
             lookahead: u64::from(costs.line_transfer.min(costs.ipi_latency)).max(1),
             sent: 0,
+            apic_bus_free: 0,
             random: mix(config.seed, 1 << 32),
             interrupt: None,
             patience: None,
@@ -619,6 +622,20 @@ impl Machine {
         }
     }
 
+    /// When a message that was written at cycle `sent` leaves for `targets`. A P6's serial bus carries one message at
+    /// a time, a broadcast as one; its sender's ICR shows it as pending until it is through. Later processors send
+    /// over the system bus, at once. (SDM vol. 3A, "System Bus Vs. APIC Bus".)
+    fn leaves(&mut self, from: usize, sent: u64, targets: u64) -> u64 {
+        let busy = u64::from(self.cpus[from].costs.ipi_bus);
+        if busy == 0 || targets & !(1 << from) == 0 {
+            return sent;
+        }
+        let leaves = sent.max(self.apic_bus_free);
+        self.apic_bus_free = leaves + busy;
+        self.cpus[from].apic.hold_send(self.apic_bus_free);
+        leaves
+    }
+
     fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
         if ipi.mode == Delivery::InitDeassert {
             return;
@@ -627,6 +644,7 @@ impl Machine {
         self.cpus[from].count.ipis += 1;
         let what = What::IpiSent { vector: ipi.vector, targets: mask };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
+        let leaves = self.leaves(from, sent, mask);
         for j in 0..self.cpus.len() {
             if mask >> j & 1 == 0 {
                 continue;
@@ -638,7 +656,7 @@ impl Machine {
             }
             self.sent += 1;
             self.inboxes[j].push(Reverse(Arrival {
-                cycle: sent + latency,
+                cycle: leaves + latency,
                 order: self.sent,
                 from,
                 vector: ipi.vector,

@@ -364,6 +364,11 @@ impl LocalApic {
         }
     }
 
+    /// Does a write to this register send a message?
+    pub fn sends(offset: u32) -> bool {
+        offset == ICR_LOW
+    }
+
     /// The ICR shows its message as unsent until this cycle (an APIC bus that is busy).
     pub fn hold_send(&mut self, until: u64) {
         self.busy_until = until;

@@ -9,7 +9,7 @@
 pub mod ram;
 
 use crate::addr::Frame;
-use crate::apic::{Effect, Ipi};
+use crate::apic::{Effect, Ipi, LocalApic};
 use crate::cache::{self, Coherence, Want};
 use crate::cpu::op::{Flow, Op, Step};
 use crate::cpu::word::Word;
@@ -179,6 +179,10 @@ impl Bus {
     fn write_device(&mut self, cpu: &mut Cpu, before: u16, pa: u64, size: u32, value: u32) -> Step {
         cpu.need_care()?;
         if is_apic(cpu, pa) {
+            if LocalApic::sends(pa as u32 & 0xfff) && cpu.clock + u64::from(before) > self.coherence.horizon {
+                // Messages leave in the order of the clocks.
+                return Err(Flow::Order);
+            }
             let cost = cpu.costs.apic_access;
             cpu.charge(Kind::Apic, cost);
             let now = cpu.clock + u64::from(before);
