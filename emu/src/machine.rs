@@ -219,6 +219,14 @@ impl Machine {
         Ok(())
     }
 
+    /// Lets a processor begin at `entry`, in the state that a Multiboot loader leaves. For guests of a few
+    /// instructions: a real kernel starts the others by IPI.
+    pub fn start(&mut self, id: usize, entry: u32) {
+        if let Some(cpu) = self.cpus.get_mut(id) {
+            system::enter_multiboot(cpu, entry, 0);
+        }
+    }
+
     /// The configuration.
     pub fn config(&self) -> &MachineConfig {
         &self.config

@@ -26,6 +26,8 @@ pub enum Command {
     Run(Run),
     /// Run a load under several strategies and show them side by side
     Compare(Compare),
+    /// Measure processor presets back from inside the machine
+    Calibrate(Calibrate),
     /// List what there is
     List(List),
     /// Print completions for a shell
@@ -138,6 +140,26 @@ pub struct Compare {
     /// The cell.
     #[command(flatten)]
     pub cell: Cell,
+}
+
+/// Options of `calibrate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 all within 1 % of the model; 1 something is not; 2 bad usage or input."
+)]
+pub struct Calibrate {
+    /// Processor preset, or the path of a .toml file (`list cpus`) [default: all built-in ones]
+    #[arg(long, value_name = "PRESET")]
+    pub cpu: Option<String>,
+    /// Set a key of the preset (cost.*, tlb.*, cache.*, topology.*, ...); may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write the result to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `list`.

@@ -23,6 +23,7 @@
 //! | the state of a machine that got stuck | `state.rs` |
 
 pub mod boot;
+pub mod calibrate;
 pub mod cell;
 pub mod collect;
 pub mod compare;
@@ -30,6 +31,7 @@ pub mod config_file;
 pub mod csv;
 pub mod image;
 pub mod kernel;
+pub mod micro;
 pub mod report;
 pub mod run;
 pub mod state;

@@ -2,6 +2,7 @@
 //! an error is bad input and becomes one line.
 
 pub mod boot;
+pub mod calibrate;
 pub mod compare;
 pub mod completions;
 pub mod list;
