@@ -72,7 +72,7 @@ fn what_is_set_is_what_is_measured() {
     ] {
         config.preset.set(key, value).unwrap();
         let measured = row(&rows(&config), what).measured;
-        assert_eq!(measured, value.parse().unwrap(), "{what}");
+        assert_eq!(measured, value.parse::<f64>().unwrap(), "{what}");
     }
 }
 

@@ -276,8 +276,12 @@ fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError>
         a.iretd()
     })?;
     m.cpu(0, &|a| {
-        let (mut wait, mut go) = (a.create_label(), a.create_label());
+        let (mut ping, mut wait, mut go) = (a.create_label(), a.create_label(), a.create_label());
         a.jmp(go)?;
+        a.set_label(&mut ping)?;
+        a.rdtsc()?;
+        a.mov(edi, eax)?;
+        a.mov(dword_ptr(ICR_LOW), command(PING))?;
         a.set_label(&mut wait)?;
         a.jmp(wait)?;
         a.set_label(&mut go)?;
@@ -287,10 +291,7 @@ fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError>
             a.xor(esi, esi)?;
             a.mov(ebp, n)?;
             a.set_label(&mut next)?;
-            a.rdtsc()?;
-            a.mov(edi, eax)?;
-            a.mov(dword_ptr(ICR_LOW), command(PING))?;
-            a.call(wait)?;
+            a.call(ping)?;
             a.add(esp, 4)?;
             a.add(esi, dword_ptr(TAKEN))?;
             // Let the other one return.
