@@ -21,6 +21,8 @@ pub const MAX_MEMORY: u64 = 64 << 30;
 const PAGE: u64 = 4096;
 /// The largest jitter, in cycles.
 pub const MAX_JITTER: u32 = 1_000_000;
+/// Accepted factors on the scheduler's lookahead.
+pub const SLICES: std::ops::RangeInclusive<f64> = 0.1..=8.0;
 
 /// What an access to an unknown MSR, an empty port or an empty address does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,9 @@ pub struct MachineConfig {
     pub shortcuts: Shortcuts,
     /// The most that scheduling and latencies are lengthened by, in cycles; 0 = exact.
     pub jitter: u32,
+    /// Factor on the scheduler's lookahead, 0.1..=8: how far one processor runs before the others follow, a choice of
+    /// the host's that figures must hardly depend on.
+    pub slice: f64,
     /// The run ends when the slowest processor's clock reaches this many cycles.
     pub max_cycles: Option<u64>,
 }
@@ -171,6 +176,7 @@ impl MachineConfig {
             timing: Timing::Full,
             shortcuts: Shortcuts::On,
             jitter: 0,
+            slice: 1.0,
             max_cycles: None,
         }
     }
@@ -206,6 +212,14 @@ impl MachineConfig {
                 accepted: "0 to 1000000 cycles",
             });
         }
+        // Not a number lies in no range.
+        if !SLICES.contains(&self.slice) {
+            return Err(ConfigError::Value {
+                key: "slice",
+                given: self.slice.to_string(),
+                accepted: "0.1 to 8",
+            });
+        }
         Ok(())
     }
 
@@ -219,8 +233,8 @@ impl MachineConfig {
     }
 
     /// Sets one key: `cpus`, `mem`, `seed`, `strict` (`true`, `false`), `tlb.adversary`
-    /// (`none`, `fill`, `keep`), `timing` (`full`, `flat`), `shortcuts` (`on`, `off`), `jitter`, `max_cycles`
-    /// (a number or `none`), or any key of [`Preset::set`].
+    /// (`none`, `fill`, `keep`), `timing` (`full`, `flat`), `shortcuts` (`on`, `off`), `jitter`, `slice`,
+    /// `max_cycles` (a number or `none`), or any key of [`Preset::set`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let value = value.trim();
         match key {
@@ -252,6 +266,7 @@ impl MachineConfig {
                     choice("shortcuts", value, "on, off", &[("on", Shortcuts::On), ("off", Shortcuts::Off)])?;
             }
             "jitter" => self.jitter = number("jitter", value, "0 to 1000000 cycles")?,
+            "slice" => self.slice = number("slice", value, "0.1 to 8")?,
             "max_cycles" if value == "none" => self.max_cycles = None,
             "max_cycles" => {
                 self.max_cycles =
@@ -412,6 +427,7 @@ mod tests {
             ("tlb.adversary", "fill"),
             ("shortcuts", "off"),
             ("jitter", "100"),
+            ("slice", "0.5"),
             ("max_cycles", "1000000"),
             ("cost.invlpg", "120"),
         ] {
@@ -421,7 +437,7 @@ mod tests {
         assert_eq!(c.strictness, Strictness::Lenient);
         assert_eq!(c.adversary, Adversary::Fill);
         assert_eq!(c.shortcuts, Shortcuts::Off);
-        assert_eq!((c.jitter, c.max_cycles), (100, Some(1_000_000)));
+        assert_eq!((c.jitter, c.slice, c.max_cycles), (100, 0.5, Some(1_000_000)));
         assert_eq!(c.preset.costs().invlpg, 120);
         c.set("max_cycles", "none").unwrap();
         assert_eq!(c.max_cycles, None);
@@ -435,11 +451,15 @@ mod tests {
             ("strict", "1", "true, false"),
             ("cpus", "-1", "1 to 64"),
             ("max_cycles", "soon", "or none"),
+            ("slice", "thin", "0.1 to 8"),
             ("colour", "red", "no key 'colour'"),
         ] {
             let e = c.set(key, value).unwrap_err().to_string();
             assert!(e.contains(expect), "{e}");
         }
         assert!(refused(|c| c.jitter = MAX_JITTER + 1).starts_with("jitter"));
+        for slice in [0.0, 0.09, 8.1, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(refused(|c| c.slice = slice).ends_with("accepted are 0.1 to 8"));
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::apic::{Ipi, LocalApic, Mode as Delivery, Role, Trigger, targets};
 use crate::bus::{Bus, ram::Ram};
 use crate::cache::{self, Coherence, Private};
 use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness, Timing};
+use crate::cost::Costs;
 use crate::cpu::block::Blocks;
 use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
@@ -196,7 +197,7 @@ impl Machine {
                 fill,
                 single: false,
             },
-            lookahead: u64::from(costs.line_transfer.min(costs.ipi_latency)).max(1),
+            lookahead: lookahead(&costs, config.slice),
             sent: 0,
             apic_bus_free: 0,
             random: mix(config.seed, 1 << 32),
@@ -686,6 +687,12 @@ fn idle_until(c: &mut Cpu, now: u64) {
         c.ledger.add(Kind::Halted, idle);
         c.ledger.switch(before, c.clock);
     }
+}
+
+/// How far a processor may run ahead of the others, in cycles: the least time in which one can affect another.
+fn lookahead(costs: &Costs, slice: f64) -> u64 {
+    let least = costs.line_transfer.min(costs.line_transfer_remote).min(costs.ipi_latency);
+    ((f64::from(least) * slice).round() as u64).max(1)
 }
 
 /// A step of a 64-bit mixing generator: all randomness of a machine comes from its seed.

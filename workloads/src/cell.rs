@@ -24,7 +24,7 @@ use thiserror::Error;
 pub const PATIENCE: u64 = 2_000_000_000;
 
 /// Keys of the machine, besides those of the preset.
-const MACHINE_KEYS: [&str; 11] = [
+const MACHINE_KEYS: [&str; 12] = [
     "cpu",
     "cpus",
     "mem",
@@ -32,6 +32,7 @@ const MACHINE_KEYS: [&str; 11] = [
     "strict",
     "timing",
     "jitter",
+    "slice",
     "max_cycles",
     "patience",
     "tlb.adversary",
@@ -278,6 +279,7 @@ mod tests {
             ("kernel.window", "32"),
             ("cost.invlpg", "500"),
             ("tlb.adversary", "keep"),
+            ("slice", "2"),
             ("host.shortcuts", "off"),
             ("machine.cpus", "2"),
             ("workload.think", "0"),
@@ -287,7 +289,7 @@ mod tests {
         .unwrap();
         assert_eq!(c.machine.preset.name, "haswell-ep");
         assert_eq!(c.machine.preset.costs().invlpg, 500, "the preset is chosen before its numbers are set");
-        assert_eq!(c.adversary(), "keep");
+        assert_eq!((c.adversary(), c.machine.slice), ("keep", 2.0));
         assert_eq!(
             c.module_string(),
             "guest kmap-storm tasks=4 pages=64 ops=6000 warmup=500 len=128 hold=0 sharing=50 hot=0 order=random think=0 \

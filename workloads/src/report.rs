@@ -116,6 +116,8 @@ pub struct MachineSection {
     pub timing: String,
     /// The most that latencies are lengthened by, in cycles.
     pub jitter: u32,
+    /// Factor on the scheduler's lookahead.
+    pub slice: f64,
     /// Limit in cycles.
     pub max_cycles: Option<u64>,
     /// Replacement in the TLBs.
@@ -148,6 +150,7 @@ impl MachineSection {
             adversary: adversary.into(),
             timing: m.timing.name().into(),
             jitter: m.jitter,
+            slice: m.slice,
             max_cycles: m.max_cycles,
             replacement: match m.preset.replacement() {
                 Replacement::Lru => "lru",
