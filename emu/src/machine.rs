@@ -434,6 +434,10 @@ impl Machine {
         }
         if self.cpus[i].clock >= self.cpus[i].event_at {
             self.arrivals(i);
+            if self.cpus[i].state != State::Running {
+                // An INIT has stopped it.
+                return None;
+            }
         }
         let end = self.slice_end(first, second);
         self.bus.coherence.horizon = second;
@@ -631,12 +635,14 @@ impl Machine {
         }
     }
 
-    /// When a message that was written at cycle `sent` leaves for `targets`. A P6's serial bus carries one message at
-    /// a time, a broadcast as one; its sender's ICR shows it as pending until it is through. Later processors send
-    /// over the system bus, at once. (SDM vol. 3A, "System Bus Vs. APIC Bus".)
-    fn leaves(&mut self, from: usize, sent: u64, targets: u64) -> u64 {
+    /// When a message that was written at cycle `sent` leaves. A P6's serial bus carries one message at a time, a
+    /// broadcast as one, whoever it reaches (the sender alone too: its APIC may send such a message over the bus and
+    /// hear it there). Until it is through, its sender's ICR shows it as pending; a command written meanwhile waits
+    /// its turn. Later processors send over the system bus, at once: theirs never shows a message as pending.
+    /// (SDM vol. 3A, "System Bus Vs. APIC Bus", "Interrupt Command Register (ICR)".)
+    fn leaves(&mut self, from: usize, sent: u64) -> u64 {
         let busy = u64::from(self.cpus[from].costs.ipi_bus);
-        if busy == 0 || targets & !(1 << from) == 0 {
+        if busy == 0 {
             return sent;
         }
         let leaves = sent.max(self.apic_bus_free);
@@ -646,6 +652,7 @@ impl Machine {
     }
 
     fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
+        let leaves = self.leaves(from, sent);
         if ipi.mode == Delivery::InitDeassert {
             return;
         }
@@ -653,7 +660,6 @@ impl Machine {
         self.cpus[from].count.ipis += 1;
         let what = What::IpiSent { vector: ipi.vector, targets: mask };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
-        let leaves = self.leaves(from, sent, mask);
         for j in 0..self.cpus.len() {
             if mask >> j & 1 == 0 {
                 continue;

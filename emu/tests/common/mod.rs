@@ -2,13 +2,15 @@
 //!
 //! Memory: code at 1 MiB; page directory at [`DIRECTORY`], identity-mapped first
 //! 4 MiB through 4 KiB pages at [`TABLE`], and a second table at [`TABLE2`] for
-//! linear [`WINDOW`], which the tests fill.
+//! linear [`WINDOW`], which the tests fill. With several processors ([`load_each`])
+//! each has its own page of code and of stack, and all share one interrupt handler.
 
 #![allow(dead_code)]
 
 use iced_x86::code_asm::*;
+use shootdown_emu::cpu::Table;
 use shootdown_emu::loader::BootRequest;
-use shootdown_emu::observe::Nobody;
+use shootdown_emu::observe::{Event, Nobody, Observer, Wanted};
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
 
 /// Page directory.
@@ -28,6 +30,22 @@ pub const CONTENT_A: u32 = 0xaaaa_0001;
 /// First dword of [`FRAME_B`].
 pub const CONTENT_B: u32 = 0xbbbb_0002;
 
+/// Linear address of the local APIC's registers.
+pub const APIC: u32 = 0x3f_f000;
+/// Its interrupt command register.
+pub const ICR_LOW: u32 = APIC + 0x300;
+/// The destination half of that.
+pub const ICR_HIGH: u32 = APIC + 0x310;
+/// Its end-of-interrupt register.
+pub const EOI: u32 = APIC + 0xb0;
+/// Vector of the one handler.
+pub const VECTOR: u8 = 0x40;
+
+const CODE: u32 = 0x11_0000;
+const HANDLER: u32 = 0x18_0000;
+const GDT: u32 = 0x21_0000;
+const IDT: u32 = 0x21_1000;
+const STACK: u32 = 0x9_0000;
 const LOAD: u32 = 0x10_0000;
 const ENTRY: u32 = LOAD + 0x20;
 
@@ -78,18 +96,94 @@ pub fn load(config: MachineConfig, a: &mut CodeAssembler) -> Machine {
             memory,
         })
         .unwrap();
-    let ram = &mut machine.bus_mut().ram;
-    let mut put = |pa: u32, v: u32| assert!(ram.poke(u64::from(pa), &v.to_le_bytes()));
-    put(DIRECTORY, TABLE | 7);
-    put(DIRECTORY + 4, TABLE2 | 7);
-    for page in 0..1024 {
-        put(TABLE + page * 4, page << 12 | 3);
-    }
-    put(TABLE2, FRAME_A | 3);
-    put(FRAME_A, CONTENT_A);
-    put(FRAME_B, CONTENT_B);
-    machine.cpu_mut(0).unwrap().regs[4] = 0x9_0000;
+    tables(&mut machine);
+    machine.cpu_mut(0).unwrap().regs[4] = STACK;
     machine
+}
+
+fn put(machine: &mut Machine, pa: u32, v: u32) {
+    assert!(machine.bus_mut().ram.poke(u64::from(pa), &v.to_le_bytes()));
+}
+
+fn tables(m: &mut Machine) {
+    put(m, DIRECTORY, TABLE | 7);
+    put(m, DIRECTORY + 4, TABLE2 | 7);
+    for page in 0..1024 {
+        put(m, TABLE + page * 4, page << 12 | 3);
+    }
+    put(m, TABLE + (APIC >> 12) * 4, 0xfee0_0000 | 0x1b);
+    put(m, TABLE2, FRAME_A | 3);
+    put(m, FRAME_A, CONTENT_A);
+    put(m, FRAME_B, CONTENT_B);
+}
+
+/// Starts the program of one of several processors: paging as in [`paged`], its APIC enabled.
+pub fn program() -> CodeAssembler {
+    let mut a = paged(0);
+    a.mov(dword_ptr(APIC + 0xf0), 0x1ff).unwrap();
+    a
+}
+
+/// Loads a program for each processor, and what all of them do at interrupt [`VECTOR`].
+pub fn load_each(
+    config: MachineConfig,
+    programs: &mut [CodeAssembler],
+    handler: &mut CodeAssembler,
+) -> Machine {
+    let mut machine = Machine::new(MachineConfig { cpus: programs.len(), ..config }).unwrap();
+    let m = &mut machine;
+    tables(m);
+    let gate = [HANDLER & 0xffff | 8 << 16, HANDLER & 0xffff_0000 | 0x8e00];
+    for (i, word) in [0, 0, 0xffff, 0x00cf_9b00, 0xffff, 0x00cf_9300].into_iter().enumerate() {
+        put(m, GDT + 4 * i as u32, word);
+    }
+    put(m, IDT + 8 * u32::from(VECTOR), gate[0]);
+    put(m, IDT + 8 * u32::from(VECTOR) + 4, gate[1]);
+    assert!(m.bus_mut().ram.poke(u64::from(HANDLER), &handler.assemble(u64::from(HANDLER)).unwrap()));
+    for (i, a) in programs.iter_mut().enumerate() {
+        let page = 4096 * i as u32;
+        let code = a.assemble(u64::from(CODE + page)).unwrap();
+        assert!(code.len() <= 4096 && m.bus_mut().ram.poke(u64::from(CODE + page), &code));
+        m.start(i, CODE + page);
+        let cpu = m.cpu_mut(i).unwrap();
+        cpu.regs[4] = STACK + page + 4096;
+        cpu.gdtr = Table { base: GDT, limit: 23 };
+        cpu.idtr = Table { base: IDT, limit: 0x7ff };
+    }
+    machine
+}
+
+/// Waits for interrupts for ever: at each cycle an instruction ends.
+pub fn wait(a: &mut CodeAssembler) {
+    let mut here = a.create_label();
+    a.sti().unwrap();
+    a.set_label(&mut here).unwrap();
+    a.jmp(here).unwrap();
+}
+
+/// Goes on at this cycle or some tens of cycles later.
+pub fn wait_until(a: &mut CodeAssembler, cycle: u32) {
+    let mut again = a.create_label();
+    a.set_label(&mut again).unwrap();
+    a.rdtsc().unwrap();
+    a.cmp(eax, cycle).unwrap();
+    a.jb(again).unwrap();
+}
+
+/// Takes this many cycles, where simple operations and branches take one each.
+pub fn delay(a: &mut CodeAssembler, cycles: u32) {
+    // One to load the count, two for each turn.
+    let turns = (cycles - 1) / 2;
+    let mut next = a.create_label();
+    a.mov(ecx, turns).unwrap();
+    if turns > 0 {
+        a.set_label(&mut next).unwrap();
+        a.dec(ecx).unwrap();
+        a.jnz(next).unwrap();
+    }
+    for _ in 0..(cycles - 1) % 2 {
+        a.nop().unwrap();
+    }
 }
 
 /// Runs to the exit and checks the ledger.
@@ -97,6 +191,29 @@ pub fn run(machine: &mut Machine) {
     let stop = machine.run(&mut Nobody);
     assert_eq!(stop, Stop::Exit(0x10), "cpu: eip {:#x}", machine.cpus()[0].eip);
     assert!(machine.ledgers_balance());
+}
+
+/// Notes events of some classes.
+pub struct Log {
+    wanted: Wanted,
+    /// In the order of the simulation.
+    pub events: Vec<Event>,
+}
+
+impl Log {
+    /// An empty log.
+    pub fn new(wanted: Wanted) -> Log {
+        Log { wanted, events: Vec::new() }
+    }
+}
+
+impl Observer for Log {
+    fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+    fn event(&mut self, event: &Event) {
+        self.events.push(*event);
+    }
 }
 
 /// Physical dword.
