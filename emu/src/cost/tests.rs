@@ -131,6 +131,18 @@ fn every_number_has_a_source_and_every_estimate_a_bracket() {
 }
 
 #[test]
+fn every_publication_is_listed() {
+    let listed = include_str!("../../../docs/costs.md");
+    for (name, text) in BUILTIN {
+        let keys = text.split('[').skip(1).filter_map(|t| t.split_once(']')).map(|(key, _)| key);
+        // Headings of TOML tables are lower case.
+        for key in keys.filter(|key| key.starts_with(|c: char| c.is_ascii_uppercase())) {
+            assert!(listed.contains(&format!("| [{key}] |")), "{name}: [{key}] is not in docs/costs.md");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_name_lists_the_names() {
     let e = Preset::load("p5").unwrap_err().to_string();
     assert!(e.contains("'p5'") && e.contains("p3, p4-xeon, westmere-ep, haswell-ep, skylake-sp"), "{e}");
