@@ -32,12 +32,15 @@ pub mod csv;
 pub mod image;
 pub mod kernel;
 pub mod micro;
+pub mod plot;
 pub mod report;
 pub mod run;
 pub mod state;
+pub mod statistics;
 pub mod strategy;
 pub mod summary;
 pub mod table;
+pub mod validation;
 pub mod workload;
 
 pub use cell::{Cell, KeyError};

@@ -97,6 +97,18 @@ pub const fn shared(n: u32) -> u32 {
     SHARED + 64 * n
 }
 
+/// The end of processor `cpu`'s ring-0 stack: ring 3 has the rest of its page.
+pub const fn kernel_stack(cpu: u32) -> u32 {
+    STACKS + 4096 * cpu + 2048
+}
+
+/// The number of the processor, from the page of its stack, into `eax`.
+pub fn cpu_number(a: &mut CodeAssembler) -> Result<(), IcedError> {
+    a.mov(eax, esp)?;
+    a.sub(eax, (STACKS) as i32)?;
+    a.shr(eax, 12)
+}
+
 /// Address of the n-th result.
 pub const fn result(n: u32) -> u32 {
     RESULTS + 4 * n
@@ -152,12 +164,12 @@ impl Micro {
         }
     }
 
-    /// What all processors do at an interrupt or exception; it has to end with `iretd`.
-    pub fn handler(&mut self, vector: u8, emit: Emit<'_>) -> Result<(), MicroError> {
+    /// What all processors do at an interrupt or exception; it has to end with `iretd`. Gives its address.
+    pub fn handler(&mut self, vector: u8, emit: Emit<'_>) -> Result<u32, MicroError> {
         let mut a = CodeAssembler::new(32)?;
         emit(&mut a)?;
         self.handlers.push((vector, a));
-        Ok(())
+        Ok(HANDLERS + HANDLER_BYTES * (self.handlers.len() as u32 - 1))
     }
 
     /// Runs until processor 0 ends the machine ([`finish`]).
@@ -213,7 +225,7 @@ impl Micro {
                 0x0000_8900_0000_0067 | u64::from(tss(i) & 0xff_ffff) << 16 | u64::from(tss(i) >> 24) << 56,
             );
             // ESP0 and SS0: half-way down the stack, so that ring 3 may have its upper half.
-            words(machine, tss(i) + 4, [STACKS + 4096 * i + 2048, 0x10].into_iter())?;
+            words(machine, tss(i) + 4, [kernel_stack(i), 0x10].into_iter())?;
         }
         let mut idt = vec![0u64; 256];
         for (k, (vector, mut a)) in self.handlers.drain(..).enumerate() {
