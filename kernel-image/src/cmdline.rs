@@ -53,6 +53,8 @@ pub struct Options {
     pub cpus: usize,
     /// `marks=off` is `false`.
     pub marks: bool,
+    /// `entry-cr3=1`: CR3 is loaded at each entry from ring 3 and before each return to it.
+    pub entry_cr3: bool,
     /// `tick=`: initial count of the local APIC timer.
     pub tick: u32,
     /// `fault=`: a planted fault.
@@ -63,7 +65,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, window, global-kmap, atomic-flush, normal, paging, cpus, marks, tick, fault, seed";
+const KEYS: &str = "kmap, window, global-kmap, atomic-flush, normal, paging, cpus, marks, entry-cr3, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -82,6 +84,7 @@ pub fn init() {
         paging: Paging::TwoLevel,
         cpus: NCPU,
         marks: true,
+        entry_cr3: false,
         tick: TICK_COUNT,
         fault: None,
         seed: 0,
@@ -105,6 +108,7 @@ pub fn init() {
             }
             "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
             "marks" => options.marks = switch(key, value, "on", "off"),
+            "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
             "tick" => options.tick = number(key, value, 1000, u32::MAX),
             "fault" => options.fault = Some(name(key, value, Fault::from_name(value), Fault::NAMES)),
             "seed" => options.seed = number(key, value, 0, u32::MAX),

@@ -80,6 +80,8 @@ pub struct KernelOptions {
     pub paging: Option<Paging>,
     /// Marks.
     pub marks: Marks,
+    /// Is CR3 loaded at each entry from ring 3 and before each return to it (4G/4G)?
+    pub entry_cr3: bool,
     /// Initial count of the local APIC timer per tick; unset: the kernel's own choice.
     pub tick: Option<u32>,
     /// A planted fault.
@@ -95,6 +97,7 @@ impl Default for KernelOptions {
             normal: None,
             paging: None,
             marks: Marks::On,
+            entry_cr3: false,
             tick: None,
             fault: None,
         }
@@ -109,8 +112,8 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 8] =
-        ["window", "global-kmap", "atomic-flush", "normal", "paging", "marks", "tick", "fault"];
+    pub const KEYS: [&'static str; 9] =
+        ["window", "global-kmap", "atomic-flush", "normal", "paging", "marks", "entry-cr3", "tick", "fault"];
 
     /// Sets one key. `None`: there is no such key. An error says what is wrong with the value and what is accepted.
     pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
@@ -140,6 +143,10 @@ impl KernelOptions {
                 "on, off",
             )
             .map(|m| self.marks = m),
+            "entry-cr3" => {
+                word(value, &[("0", false), ("1", true), ("false", false), ("true", true)], "0, 1")
+                    .map(|e| self.entry_cr3 = e)
+            }
             "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
             "fault" if value == "none" => {
                 self.fault = None;
@@ -196,6 +203,9 @@ impl KernelOptions {
         if self.marks == Marks::Off {
             words.push("marks=off".into());
         }
+        if self.entry_cr3 {
+            words.push("entry-cr3=1".into());
+        }
         if let Some(tick) = self.tick {
             words.push(format!("tick={tick}"));
         }
@@ -241,14 +251,19 @@ mod tests {
     #[test]
     fn the_command_line_says_it_all() {
         let mut o = KernelOptions::default();
-        for (key, value) in
-            [("normal", "24M"), ("fault", "b"), ("global-kmap", "1"), ("marks", "off"), ("window", "64")]
-        {
+        for (key, value) in [
+            ("normal", "24M"),
+            ("fault", "b"),
+            ("global-kmap", "1"),
+            ("marks", "off"),
+            ("entry-cr3", "1"),
+            ("window", "64"),
+        ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g atomic-flush=map seed=7 normal=24576K global-kmap=1 marks=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g atomic-flush=map seed=7 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
         );
     }
 

@@ -88,6 +88,8 @@ pub struct KernelSection {
     pub paging: String,
     /// Were all marks sent?
     pub marks: bool,
+    /// Is CR3 loaded at each entry from ring 3 and before each return to it?
+    pub entry_cr3: bool,
     /// Initial count of the APIC timer; null: the kernel's own.
     pub tick: Option<u32>,
     /// The planted fault.
@@ -190,6 +192,7 @@ impl Config {
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,
+                entry_cr3: kernel.entry_cr3,
                 tick: kernel.tick,
                 fault: kernel.fault.map(|f| f.name.into()),
             },

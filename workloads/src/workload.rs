@@ -171,6 +171,18 @@ pub const WORKLOADS: &[Workload] = &[
             words(64, 4, "bytes written to each page"),
         ],
     },
+    Workload {
+        name: "syscall",
+        description: "tasks make null system calls, one after another",
+        operation: "one system call that does nothing, and the work after it",
+        keys: &[
+            TASKS,
+            operations(10_000),
+            WARMUP,
+            number("think", 0, 0, 1_000_000, "rounds of user-mode work between operations"),
+            FOOTPRINT,
+        ],
+    },
 ];
 
 impl Workload {

@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{outcome, sound};
-use shootdown_workloads::Row;
+use common::{cell, outcome, sound};
+use shootdown_workloads::{Row, run};
+use std::sync::Arc;
 
 const CPUS: u64 = 4;
 
@@ -65,6 +66,35 @@ fn deferred_seq_sends_no_flush_without_sharing_between_processors() {
     let r = row("deferred-seq", &[("sharing", "0"), ("tasks", "4")]);
     assert!(r.recycles > 0);
     assert_eq!((r.conflicts, r.flush_ipis), (0, 0));
+}
+
+#[test]
+fn entry_cr3_loads_cr3_on_both_ways_of_every_system_call() {
+    let calls = |entry_cr3| {
+        let pairs =
+            [("workload", "syscall"), ("cpus", "1"), ("tasks", "1"), ("ops", "1000"), ("tick", "1000000")];
+        row("batched", &[pairs.as_slice(), &[("entry-cr3", entry_cr3)]].concat())
+    };
+    let (off, on) = (calls("0"), calls("1"));
+    assert_eq!((off.operations, on.operations), (1000, 1000));
+    // Besides the calls there are the barriers, and what interrupts ring 3 meanwhile.
+    let more = on.cr3_loads - off.cr3_loads;
+    assert!((2000..2100).contains(&more), "{more}");
+    assert!(on.cycles_per_op > off.cycles_per_op);
+    // Kernel pages are not global then: a load drops them, and the call has to walk for them.
+    assert!(on.walks > off.walks + 2000, "{} {}", on.walks, off.walks);
+}
+
+#[test]
+fn entry_cr3_keeps_the_schemes_sound_and_allows_no_global_slots() {
+    let sums: Vec<_> = ["lowmem", "atomic", "batched", "deferred-seq"]
+        .map(|s| row(s, &[("entry-cr3", "1"), ("ops", "150"), ("tlb.adversary", "fill")]))
+        .iter()
+        .map(|r| (r.global_flushes, r.checksum.clone()))
+        .collect();
+    assert!(sums.iter().all(|s| s.0 == 0 && *s == sums[0]), "{sums:?}");
+    let refused = run(&cell(&[("entry-cr3", "1"), ("global-kmap", "1")]), &Arc::default()).unwrap_err();
+    assert!(refused.to_string().contains("entry-cr3=1"), "{refused}");
 }
 
 #[test]

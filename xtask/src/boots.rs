@@ -21,6 +21,7 @@ const LOADS: &[(&str, &str)] = &[
     ("kmap-storm", "tasks=6 pages=1500 ops=400 warmup=50 think=4"),
     ("pagecache-read", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
     ("fork-cow", "tasks=4 pages=160 ops=60 rounds=3"),
+    ("syscall", "tasks=5 ops=500 warmup=20 think=4"),
 ];
 
 /// All strategies but `none`, which is wrong by design.

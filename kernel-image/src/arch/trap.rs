@@ -4,6 +4,9 @@
 //! them on again if they were on; so does a system call. On the way out a task
 //! whose quantum is over gives its processor up, in the kernel too if
 //! preemption is on and interrupts were.
+//!
+//! With `entry-cr3=1` the border to ring 3 costs what it costs a kernel with
+//! 4 GiB of its own: see [`cross_border`].
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
@@ -13,6 +16,7 @@ use shootdown_abi::{Activity, FLUSH_VECTOR, RESCHEDULE_VECTOR, TIMER_VECTOR};
 use super::insn::{self, EFLAGS_IF};
 use super::lapic::{self, SPURIOUS_VECTOR};
 use super::segment::{KERNEL_CODE, USER_CODE, USER_DATA};
+use crate::cmdline::options;
 use crate::sched::{self, current};
 use crate::{marks, memlayout, mm, process, syscall};
 
@@ -131,6 +135,7 @@ pub fn load() {
 /// The frame has to be complete, and on the stack of the running task.
 pub unsafe fn return_to_user(frame: *const TrapFrame) -> ! {
     insn::cli();
+    cross_border();
     // SAFETY: promised by the caller; `trap_return` takes everything from the frame.
     unsafe { asm!("mov esp, {}", "jmp {}", in(reg) frame, sym trap_return, options(noreturn)) }
 }
@@ -138,6 +143,29 @@ pub unsafe fn return_to_user(frame: *const TrapFrame) -> ! {
 /// Called from `trap.s` with interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn trap_entry(frame: &mut TrapFrame) {
+    let from_user = frame.is_from_user();
+    if from_user {
+        cross_border();
+    }
+    handle(frame);
+    if from_user {
+        cross_border();
+    }
+}
+
+/// Between ring 3 and the kernel, with interrupts off. A kernel with page tables of its own (the 4G/4G split of
+/// 2003) loads CR3 here, both ways, and none of its pages can be global. This one shows itself to ring 3 as ever, so
+/// it loads the root that is there already: the same flush and the same refills, of the same page tables.
+#[inline]
+fn cross_border() {
+    if options().entry_cr3 {
+        mm::flush::local_non_global();
+    }
+}
+
+/// What each vector does.
+#[inline]
+fn handle(frame: &mut TrapFrame) {
     const TIMER: u32 = TIMER_VECTOR as u32;
     const FLUSH: u32 = FLUSH_VECTOR as u32;
     const RESCHEDULE: u32 = RESCHEDULE_VECTOR as u32;

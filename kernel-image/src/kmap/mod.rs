@@ -225,7 +225,12 @@ pub fn init(options: &Options, start: u32, slots: u32) {
             "command line: global-kmap=1 with kmap=deferred-seq: a CR3 load would not flush the window; accepted: global-kmap=0"
         );
     }
-    let global = options.global_kmap.unwrap_or(!deferred || faulty);
+    if options.entry_cr3 && options.global_kmap == Some(true) {
+        refuse!(
+            "command line: global-kmap=1 with entry-cr3=1: no page of a kernel with its own tables is global; accepted: global-kmap=0"
+        );
+    }
+    let global = options.global_kmap.unwrap_or(faulty || !(deferred || options.entry_cr3));
     window::set(start, if global { window::Global::Yes } else { window::Global::No });
     STRATEGY.store(options.kmap as u8, Relaxed);
     chosen!(S => S::init(slots as usize));

@@ -19,7 +19,7 @@ use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self, Entry, Format, Slot};
 use super::{direct_map, page_table as pt};
-use crate::memlayout;
+use crate::{cmdline, memlayout};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// What the identity mapping of the kernel's root covers.
@@ -87,6 +87,12 @@ fn make_tables(root: u32, start: u32, end: u64) -> u32 {
     first.phys() as u32
 }
 
+/// PTE bits of the direct map, the image and the APIC. Global, unless CR3 loads at the border of ring 3 stand for
+/// page tables of the kernel's own (`entry-cr3=1`): what such a kernel maps must not be seen by ring 3.
+fn kernel_bits() -> u32 {
+    if cmdline::options().entry_cr3 { pt::KERNEL } else { pt::KERNEL | pt::G }
+}
+
 /// Builds the final kernel tables in the chosen format. The caller turns them on.
 ///
 /// `low_end` is the end of the direct map and `window` the start of the shared window,
@@ -102,7 +108,7 @@ pub fn build(low_end: u32, window: u32) {
             Slot::at(root, i).write(Entry::new(boot_frame(), pt::P));
         }
     }
-    let kernel = pt::KERNEL | pt::G;
+    let kernel = kernel_bits();
     map_large(root, 0, IDENTITY_END as u64, 0, pt::KERNEL);
     map_large(root, memlayout::page_offset(), memlayout::page_offset() as u64 + low_end as u64, 0, kernel);
     let image_end = memlayout::IMAGE_BASE as u64 + memlayout::IMAGE_SPAN as u64;

@@ -1,12 +1,12 @@
-//! What the loads over a file have in common: a crew of tasks and their phases.
+//! What the loads have in common: a crew of tasks and their phases.
 //!
 //! ```text
-//! first process   create and fill the file, fork the tasks          wait for all, exit
+//! first process   create and fill a file, fork the tasks           wait for all, exit
 //! each task       |barrier| warm-up |barrier|       operations |barrier| check, account, exit
 //! task 0                                     ROI begin              ROI end
 //! ```
 //!
-//! Which pages a task uses: the file is cut into a part common to all tasks
+//! `syscall` has the phases without a file. Which pages a task uses: the file is cut into a part common to all tasks
 //! (`sharing` per cent of the pages) and equal parts of the tasks' own;
 //! `sharing` per cent of the operations go to the common part. Within a part
 //! the pages come at random, `hot` per cent of them from its first tenth, or
@@ -84,12 +84,17 @@ pub fn run<W: Work>(values: &Values, make: impl Fn() -> W) -> u32 {
             return BAD_ARGUMENTS;
         }
     };
+    fork_all(tasks, |index| {
+        let picker = Picker::new(values, &parts, index);
+        task(values, &parts, file, index, picker, make())
+    })
+}
+
+/// Forks the tasks and waits for them; the worst of their exit statuses.
+pub fn fork_all(tasks: u32, task: impl Fn(u32) -> u32) -> u32 {
     for index in 0..tasks {
         match sys::fork() {
-            Ok(0) => {
-                let picker = Picker::new(values, &parts, index);
-                sys::exit(task(values, &parts, file, index, picker, make()));
-            }
+            Ok(0) => sys::exit(task(index)),
             Ok(_) => {}
             Err(error) => {
                 // The others wait at the barrier for ever; the end of this process ends the machine.
@@ -131,8 +136,30 @@ fn task<W: Work>(
     mut picker: Picker,
     mut work: W,
 ) -> u32 {
+    let Done { checksum, mut errors } = phases(values, index, || {
+        let page = picker.next();
+        work.operation(file, page, &mut picker.rng)
+    });
+    for page in parts.to_check(index) {
+        if !work.verify(file, page) {
+            errors = errors.saturating_add(1);
+        }
+    }
+    sys::account(values.get("ops"), errors, checksum);
+    if errors == 0 { 0 } else { WRONG_DATA }
+}
+
+/// What came of a task's operations.
+pub struct Done {
+    /// Wrapping sum of what the measured ones read.
+    pub checksum: u32,
+    /// How many were wrong, those of the warm-up too.
+    pub errors: u32,
+}
+
+/// Goes through the phases of the crew; an operation gives the value read, or nothing when it was wrong.
+pub fn phases(values: &Values, index: u32, mut operation: impl FnMut() -> Option<u32>) -> Done {
     let tasks = values.get("tasks");
-    let ops = values.get("ops");
     // Without memory of its own a task still has to reach the barriers, or all others would hang.
     let mut errors = 0;
     let mut thinker = match Thinker::new(values.get("think"), values.get("footprint")) {
@@ -146,8 +173,7 @@ fn task<W: Work>(
     let mut operations = |count: u32, errors: &mut u32| -> u32 {
         let mut checksum = 0u32;
         for _ in 0..count {
-            let page = picker.next();
-            match work.operation(file, page, &mut picker.rng) {
+            match operation() {
                 Some(value) => checksum = checksum.wrapping_add(value),
                 None => *errors = errors.saturating_add(1),
             }
@@ -163,20 +189,13 @@ fn task<W: Work>(
         sys::roi_begin();
     }
     sys::barrier(BARRIER, tasks);
-    let checksum = operations(ops, &mut errors);
+    let checksum = operations(values.get("ops"), &mut errors);
     sys::barrier(BARRIER, tasks);
     if index == 0 {
         sys::roi_end();
     }
     sys::barrier(BARRIER, tasks);
-
-    for page in parts.to_check(index) {
-        if !work.verify(file, page) {
-            errors = errors.saturating_add(1);
-        }
-    }
-    sys::account(ops, errors, checksum);
-    if errors == 0 { 0 } else { WRONG_DATA }
+    Done { checksum, errors }
 }
 
 /// How the pages of the file are shared out.

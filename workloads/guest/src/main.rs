@@ -26,6 +26,7 @@ mod pagecache_read;
 mod pattern;
 mod rng;
 mod sys;
+mod syscall;
 
 use args::{Key, Values};
 
@@ -40,7 +41,7 @@ pub struct Load {
 }
 
 /// Every load.
-const LOADS: &[&Load] = &[&kmap_storm::LOAD, &pagecache_read::LOAD, &fork_cow::LOAD];
+const LOADS: &[&Load] = &[&kmap_storm::LOAD, &pagecache_read::LOAD, &fork_cow::LOAD, &syscall::LOAD];
 
 /// Exit status when wrong data was seen.
 pub const WRONG_DATA: u32 = 1;

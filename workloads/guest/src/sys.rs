@@ -144,6 +144,12 @@ pub fn touch(file: u32, page: u32, offset: u32, length: u32, hold: u32) -> u32 {
     unsafe { call(syscall::TOUCH, file, page, off_len(offset, length), hold) }
 }
 
+/// The id of this process.
+pub fn task() -> u32 {
+    // SAFETY: no pointers.
+    unsafe { call(syscall::TASK, 0, 0, 0, 0) }
+}
+
 /// Sleeps until `n` processes are at this barrier.
 pub fn barrier(id: u32, n: u32) {
     // SAFETY: no pointers.
