@@ -28,6 +28,8 @@ pub enum Command {
     Compare(Compare),
     /// Measure processor presets back from inside the machine
     Calibrate(Calibrate),
+    /// Answer a question by experiment, with its table and verdict
+    Experiment(Experiment),
     /// List what there is
     List(List),
     /// Print completions for a shell
@@ -162,6 +164,26 @@ pub struct Calibrate {
     pub out: Option<PathBuf>,
 }
 
+/// Options of `experiment`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 every check holds; 1 one does not; 2 bad usage or input.")]
+pub struct Experiment {
+    /// Name of the experiment (`list experiments`), all, or list
+    pub name: String,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+    /// Write the result to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Run fewer points and operations
+    #[arg(long)]
+    pub quick: bool,
+    /// Write the document with its figures into this directory as well
+    #[arg(long, value_name = "DIR")]
+    pub write: Option<PathBuf>,
+}
+
 /// Options of `list`.
 #[derive(Debug, Args)]
 pub struct List {
@@ -208,6 +230,8 @@ pub enum Listing {
     Strategies,
     /// Loads and their keys
     Workloads,
+    /// Questions that are answered by experiment
+    Experiments,
 }
 
 #[cfg(test)]

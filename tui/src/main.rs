@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Run(options) => command::run::run(options),
         Command::Compare(options) => command::compare::run(options),
         Command::Calibrate(options) => command::calibrate::run(options),
+        Command::Experiment(options) => command::experiment::run(options),
         Command::List(options) => command::list::run(options),
         Command::Completions(options) => command::completions::run(options),
         Command::Man => command::man::run(),

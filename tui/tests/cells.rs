@@ -112,6 +112,8 @@ fn lists_completions_and_manual() {
         ),
         (&["list", "strategies"], &["lowmem", "deferred-seq", "cr3-flush", "Tweedie"]),
         (&["list", "workloads"], &["kmap-storm", "pagecache-read", "fork-cow", "footprint"]),
+        (&["list", "experiments"], &["validation", "published"]),
+        (&["experiment", "list"], &["validation"]),
         (&["completions", "bash"], &["compare", "--strategies"]),
         (&["man"], &[".TH", "SHOOTDOWN COMPARE", "max\\-cycles"]),
     ] {
@@ -122,7 +124,7 @@ fn lists_completions_and_manual() {
             assert!(text.contains(word), "{arguments:?}: no '{word}'");
         }
     }
-    for list in ["cpus", "strategies", "workloads"] {
+    for list in ["cpus", "strategies", "workloads", "experiments"] {
         let output = shootdown().args(["list", list, "--format", "json"]).output().unwrap();
         let list: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(list.as_array().unwrap().iter().all(|entry| entry["name"].is_string()));

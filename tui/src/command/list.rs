@@ -1,6 +1,7 @@
-//! `list`: presets, strategies, loads.
+//! `list`: presets, strategies, loads, experiments.
 
 use crate::cli::{List, ListFormat, Listing};
+use crate::command::experiment;
 use crate::output::{Sink, Status};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub fn run(options: &List) -> Result<Status> {
         (Listing::Strategies, ListFormat::Json) => document(strategies())?,
         (Listing::Workloads, ListFormat::Text) => workloads_text(),
         (Listing::Workloads, ListFormat::Json) => document(workloads())?,
+        (Listing::Experiments, ListFormat::Text) => experiment::list_text(),
+        (Listing::Experiments, ListFormat::Json) => document(experiment::list())?,
     };
     Sink::Stdout.write(&text)?;
     Ok(Status::Sound)

@@ -5,6 +5,7 @@ pub mod boot;
 pub mod calibrate;
 pub mod compare;
 pub mod completions;
+pub mod experiment;
 pub mod list;
 pub mod man;
 pub mod run;

@@ -23,6 +23,7 @@ mod entry;
 mod microcosts;
 mod pages;
 mod parts;
+mod pool;
 
 mod targets;
 mod vmap;
@@ -153,8 +154,15 @@ impl Table {
 /// Makes all checks. They run side by side; the result does not depend on that.
 pub fn run(effort: Effort) -> Result<Vec<Check>, CheckError> {
     type Make = fn(Effort) -> Result<Check, CheckError>;
-    let checks: [Make; 6] =
-        [microcosts::check, pages::check, targets::check, vmap::check, xpfo::check, entry::check];
+    let checks: [Make; 7] = [
+        microcosts::check,
+        pages::check,
+        targets::check,
+        vmap::check,
+        pool::check,
+        xpfo::check,
+        entry::check,
+    ];
     checks.par_iter().map(|check| check(effort)).collect()
 }
 
