@@ -5,6 +5,7 @@
 //! the host and belong to `shootdown-workloads`.
 
 use anyhow::{Result, bail};
+use shootdown_emu::config::Timing;
 use shootdown_emu::loader::BootRequest;
 use shootdown_emu::observe::Nobody;
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
@@ -50,7 +51,15 @@ pub struct Done {
 /// # Errors
 /// The guest did not end as it should.
 pub fn run(load: &Load, rounds: u64, preset: &str) -> Result<Done> {
-    let config = MachineConfig { cpus: load.cpus, ..MachineConfig::new(Preset::load(preset)?) };
+    run_with(load, rounds, preset, Timing::Full)
+}
+
+/// [`run`] with a model of what memory accesses cost.
+///
+/// # Errors
+/// As there.
+pub fn run_with(load: &Load, rounds: u64, preset: &str, timing: Timing) -> Result<Done> {
+    let config = MachineConfig { cpus: load.cpus, timing, ..MachineConfig::new(Preset::load(preset)?) };
     let memory = config.memory;
     let mut machine = Machine::new(config)?;
     let arguments = format!("{} n={rounds} cpus={}", load.name, load.cpus);

@@ -39,7 +39,7 @@ impl Array {
 
     #[inline]
     fn set_mut(&mut self, set: usize) -> &mut [u32] {
-        let from = (set % self.sets) * self.ways;
+        let from = set * self.ways;
         &mut self.tags[from..from + self.ways]
     }
 
