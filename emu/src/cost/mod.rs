@@ -59,12 +59,14 @@ pub enum PresetError {
         source: std::io::Error,
     },
     /// The file is not TOML of the right shape.
-    #[error("{file}, line {line}: {message}")]
+    #[error("{file}, line {line}, {key}: {message}")]
     Syntax {
         /// The file or preset.
         file: String,
         /// Line number, from 1.
         line: usize,
+        /// The key or section that the line begins with, as in `cost.invlpg`.
+        key: String,
         /// What is wrong, with the accepted keys where one is unknown.
         message: String,
     },
@@ -194,10 +196,14 @@ impl Preset {
 
     /// Reads a preset from its text; `file` is the name used in messages.
     pub fn parse(file: &str, text: &str) -> Result<Preset, PresetError> {
-        let raw: RawPreset = toml::from_str(text).map_err(|e| PresetError::Syntax {
-            file: file.into(),
-            line: line_of(text, e.span().map_or(0, |s| s.start)),
-            message: one_line(e.message()),
+        let raw: RawPreset = toml::from_str(text).map_err(|e| {
+            let line = line_of(text, e.span().map_or(0, |s| s.start));
+            PresetError::Syntax {
+                file: file.into(),
+                line,
+                key: key_of(text, line),
+                message: one_line(e.message()),
+            }
         })?;
         let mut cost = CostTable::new();
         for (key, entry) in raw.cost {
@@ -401,6 +407,26 @@ impl Preset {
 /// Line number, from 1, of a byte offset.
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1
+}
+
+/// The key at the beginning of a line, with its section; the section alone where the line is its head.
+fn key_of(text: &str, line: usize) -> String {
+    let mut section = "";
+    let mut key = "";
+    for text in text.lines().take(line).map(str::trim) {
+        if let Some(head) = text.strip_prefix('[') {
+            section = head.trim_end_matches(']');
+            key = "";
+        } else {
+            key = text.split_once('=').map_or("", |(key, _)| key.trim());
+        }
+    }
+    match (section, key) {
+        ("", "") => "the file".into(),
+        ("", key) => key.into(),
+        (section, "") => format!("[{section}]"),
+        (section, key) => format!("{section}.{key}"),
+    }
 }
 
 /// The TOML reader's messages may have several lines; ours have one.

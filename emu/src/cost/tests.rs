@@ -160,6 +160,10 @@ fn unknown_and_missing_keys_are_named() {
     assert!(e.contains("line 10") && e.contains("speed") && e.contains("bus_mhz"), "{e}");
     let e = message(edited("clock_mhz = 700", ""));
     assert!(e.contains("clock_mhz"), "{e}");
+    let e = message(edited("invlpg = { cycles", "invlpg = { mhz"));
+    assert!(e.contains("cost.invlpg: unknown field `mhz`") && e.contains("`ns`"), "{e}");
+    let e = message(edited("cores = 1", "cores = 1\nthreads = 2"));
+    assert!(e.contains("topology.threads: unknown field"), "{e}");
     let e = message(edited("invlpg = {", "invlpgs = {"));
     assert!(e.contains("cost.invlpgs") && e.contains("invlpg,"), "{e}");
     let e = message(edited("pause = {", "# pause = {"));
