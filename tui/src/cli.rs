@@ -147,7 +147,7 @@ pub struct Compare {
 /// Options of `calibrate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit status: 0 all within 1 % of the model; 1 something is not; 2 bad usage or input."
+    after_help = "Exit status: 0 all within 1 % of the model (2 % where the sender polls a serial bus); 1 something is not; 2 bad usage or input."
 )]
 pub struct Calibrate {
     /// Processor preset, or the path of a .toml file (`list cpus`) [default: all built-in ones]

@@ -6,9 +6,6 @@ use anyhow::{Context, Result, bail};
 use shootdown_emu::{MachineConfig, Preset};
 use shootdown_workloads::calibrate::{Row, calibrate, sources, table};
 
-/// A deviation above this part of the model is told as one.
-const TOLERANCE: f64 = 0.01;
-
 /// The command.
 pub fn run(options: &Calibrate) -> Result<Status> {
     let names = match &options.cpu {
@@ -47,7 +44,7 @@ pub fn run(options: &Calibrate) -> Result<Status> {
         Format::Csv => csv(&rows),
     };
     sink.write(&text)?;
-    let off: Vec<_> = rows.iter().filter(|r| r.relative().abs() > TOLERANCE).collect();
+    let off: Vec<_> = rows.iter().filter(|r| !r.holds()).collect();
     for r in &off {
         message(&format!("{}: {} is {:.1} % off its model", r.preset, r.what, 100.0 * r.relative()));
     }

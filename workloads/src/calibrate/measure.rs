@@ -1,5 +1,6 @@
 //! The measurements. Each says what the preset's numbers make of it.
 
+use super::ipi;
 use crate::micro::*;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
@@ -36,6 +37,12 @@ pub mod what {
     pub const UPGRADE: &str = "upgrade of a shared line";
     /// An IPI, and one in answer.
     pub const ROUND_TRIP: &str = "IPI round trip";
+    /// From the send of an IPI to the first instruction of its handler.
+    pub const ONE_WAY: &str = "IPI, one way";
+    /// IPIs to three processors, one after the other, to the handler of the last.
+    pub const UNICASTS: &str = "IPIs to three, one by one";
+    /// One IPI to three processors, to the handler of the last.
+    pub const BROADCAST: &str = "IPI to three, broadcast";
     /// Software interrupt and return without a change of ring.
     pub const SAME: &str = "interrupt and return, same ring";
     /// The same from ring 3.
@@ -49,14 +56,12 @@ pub mod what {
 }
 
 /// Name, model and measurement.
-type Measured = (&'static str, f64, f64);
+pub(super) type Measured = (&'static str, f64, f64);
 
-const ROUNDS: u32 = 64;
+pub(super) const ROUNDS: u32 = 64;
 /// Results of the loop with and without the measured code.
-const WITH: u32 = 0;
-const WITHOUT: u32 = 1;
-const PING: u8 = 0x40;
-const PONG: u8 = 0x41;
+pub(super) const WITH: u32 = 0;
+pub(super) const WITHOUT: u32 = 1;
 const SOFT: u8 = 0x42;
 
 /// All rows of a preset.
@@ -80,7 +85,7 @@ pub fn all(config: &MachineConfig) -> Result<Vec<Measured>, MicroError> {
     rows.extend(second_level(config, &c)?);
     rows.extend(caches(config, &c)?);
     rows.extend(lines(config, &c)?);
-    rows.push(round_trip(config, &c)?);
+    rows.extend(ipi::all(config, &c)?);
     rows.push(interrupt(config, &c, Ring::Zero)?);
     rows.push(interrupt(config, &c, Ring::Three)?);
     rows.push(one(what::APIC, c.alu + c.load + c.apic_access, none, &|a| {
@@ -91,7 +96,8 @@ pub fn all(config: &MachineConfig) -> Result<Vec<Measured>, MicroError> {
     Ok(rows)
 }
 
-fn machine(config: &MachineConfig, cpus: usize) -> MachineConfig {
+/// The same machine with so many processors.
+pub(super) fn machine(config: &MachineConfig, cpus: usize) -> MachineConfig {
     MachineConfig { cpus, ..config.clone() }
 }
 
@@ -146,7 +152,8 @@ fn second_level(config: &MachineConfig, c: &Costs) -> Result<Option<Measured>, M
 }
 
 /// Loads from each level, whole: above a first-level hit, plus that hit. The lines that push the measured one out lie
-/// in its set; another line of its page is touched before, so that its translation is there.
+/// in its set; another line of its page is touched before, so that its translation is there. No level costs less than
+/// the first-level hit that the instruction pays anyway.
 fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError> {
     let shape = &config.preset.cache;
     let load: Emit<'_> = &|a| a.mov(eax, dword_ptr(WINDOW));
@@ -169,9 +176,10 @@ fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError
             (1..=geometry.ways).try_for_each(|k| a.mov(eax, dword_ptr(WINDOW + k * stride)))
         }
     };
-    let mut rows = vec![(what::L2, f64::from(c.l2_hit), above(&push(shape.l1))?)];
+    let whole = |cost: u32| f64::from(cost.max(c.load));
+    let mut rows = vec![(what::L2, whole(c.l2_hit), above(&push(shape.l1))?)];
     if shape.llc.is_some() {
-        rows.push((what::LLC, f64::from(c.llc_hit), above(&push(shape.l2))?));
+        rows.push((what::LLC, whole(c.llc_hit), above(&push(shape.l2))?));
     }
     // Pages that nobody has touched, one for each round.
     let fresh = |line: i32, before: i32| {
@@ -186,8 +194,8 @@ fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError
         let body: Emit<'_> = &|a| a.mov(eax, dword_ptr(ebx + line));
         single(config, next, body, next_and_load, body).map(|m| m + f64::from(c.load))
     };
-    rows.push((what::MEMORY, f64::from(c.memory), fresh(0, 1024)?));
-    rows.push((what::STREAM, f64::from(c.stream.min(c.memory)), fresh(1088, 1024)?));
+    rows.push((what::MEMORY, whole(c.memory), fresh(0, 1024)?));
+    rows.push((what::STREAM, whole(c.stream.min(c.memory)), fresh(1088, 1024)?));
     Ok(rows)
 }
 
@@ -203,18 +211,19 @@ enum Other {
 }
 
 /// A locked operation on a line that another processor has written, or reads too: `line_transfer` is the hand-over
-/// with the operation, as a compare-exchange measures it.
+/// with the operation, as a compare-exchange measures it, so never less than the operation alone.
 fn lines(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError> {
     let mut near = machine(config, 2);
+    let whole = |cost: u32| f64::from(cost.max(c.locked));
     let mut rows = Vec::new();
     if near.preset.topology.cores > 1 || near.preset.costs().line_transfer == c.line_transfer_remote {
-        rows.push((what::TRANSFER, f64::from(c.line_transfer), hand_over(&near, Other::Writes)?));
-        rows.push((what::UPGRADE, f64::from(c.line_transfer), hand_over(&near, Other::Reads)?));
+        rows.push((what::TRANSFER, whole(c.line_transfer), hand_over(&near, Other::Writes)?));
+        rows.push((what::UPGRADE, whole(c.line_transfer), hand_over(&near, Other::Reads)?));
     }
     near.preset.topology.cores = 1;
     if config.preset.topology.sockets > 1 {
         let remote = hand_over(&near, Other::Writes)?;
-        rows.push((what::TRANSFER_REMOTE, f64::from(c.line_transfer_remote), remote));
+        rows.push((what::TRANSFER_REMOTE, whole(c.line_transfer_remote), remote));
     }
     Ok(rows)
 }
@@ -251,69 +260,6 @@ fn hand_over(config: &MachineConfig, other: Other) -> Result<f64, MicroError> {
         a.jmp(round)
     })?;
     Ok(m.run()?.mean(WITH, WITHOUT, ROUNDS))
-}
-
-/// An IPI to a processor that waits in a loop of one short instruction, answered by an IPI from the first instruction
-/// of its handler, to the first instruction of ours. Twice: the write of the ICR, the latency, the entry without a
-/// change of ring; a wait of up to one instruction at each end.
-fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError> {
-    const TAKEN: u32 = shared(3);
-    let command = |vector: u8| TO_OTHERS | u32::from(vector);
-    let mut m = Micro::new(machine(config, 2))?;
-    m.handler(PING, &|a| {
-        a.mov(dword_ptr(ICR_LOW), command(PONG))?;
-        a.mov(dword_ptr(EOI), 0)?;
-        a.iretd()
-    })?;
-    m.handler(PONG, &|a| {
-        a.rdtsc()?;
-        a.sub(eax, edi)?;
-        a.mov(dword_ptr(TAKEN), eax)?;
-        a.mov(dword_ptr(EOI), 0)?;
-        // Back to the return address of the call that waits.
-        a.mov(eax, dword_ptr(esp + 12))?;
-        a.mov(dword_ptr(esp), eax)?;
-        a.iretd()
-    })?;
-    m.cpu(0, &|a| {
-        let (mut ping, mut wait, mut go) = (a.create_label(), a.create_label(), a.create_label());
-        a.jmp(go)?;
-        a.set_label(&mut ping)?;
-        a.rdtsc()?;
-        a.mov(edi, eax)?;
-        a.mov(dword_ptr(ICR_LOW), command(PING))?;
-        a.set_label(&mut wait)?;
-        a.jmp(wait)?;
-        a.set_label(&mut go)?;
-        a.sti()?;
-        for n in [4, ROUNDS] {
-            let (mut next, mut pause) = (a.create_label(), a.create_label());
-            a.xor(esi, esi)?;
-            a.mov(ebp, n)?;
-            a.set_label(&mut next)?;
-            a.call(ping)?;
-            a.add(esp, 4)?;
-            a.add(esi, dword_ptr(TAKEN))?;
-            // Let the other one return.
-            a.mov(ecx, 2000)?;
-            a.set_label(&mut pause)?;
-            a.dec(ecx)?;
-            a.jnz(pause)?;
-            a.dec(ebp)?;
-            a.jnz(next)?;
-        }
-        a.mov(dword_ptr(result(WITH)), esi)?;
-        timed(a, WITHOUT, ROUNDS, &nothing, &nothing)?;
-        finish(a)
-    })?;
-    m.cpu(1, &|a| {
-        let mut wait = a.create_label();
-        a.sti()?;
-        a.set_label(&mut wait)?;
-        a.jmp(wait)
-    })?;
-    let model = 2 * (c.apic_access + c.ipi_latency + c.interrupt_entry_same);
-    Ok((what::ROUND_TRIP, f64::from(model), m.run()?.mean(WITH, WITHOUT, ROUNDS)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

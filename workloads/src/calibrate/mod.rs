@@ -8,6 +8,7 @@
 //! subtracted by a constant. Model against measured tests the plumbing; published
 //! against both says what the preset claims to be.
 
+mod ipi;
 mod measure;
 mod published;
 
@@ -38,6 +39,17 @@ impl Row {
     /// The deviation as a part of the model.
     pub fn relative(&self) -> f64 {
         if self.model == 0.0 { self.deviation } else { self.deviation / self.model }
+    }
+
+    /// How far [`Row::relative`] may be from zero: 1 %, and 2 % where the sender polls a serial bus, which sees a
+    /// message gone up to one poll late.
+    pub fn tolerance(&self) -> f64 {
+        if self.what == measure::what::UNICASTS { 0.02 } else { 0.01 }
+    }
+
+    /// Does the machine cost what the preset says?
+    pub fn holds(&self) -> bool {
+        self.relative().abs() <= self.tolerance()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What was published for the processors of the presets: the other side of the
 //! comparison, so kept apart from the presets' own numbers. Keys in [brackets] are
-//! those of `docs/costs.md`.
+//! those of `docs/costs.md`. Of a range the middle is taken. What a core clock does not
+//! drive (memory, messages, lines) is compared in time where the machine that was
+//! measured had another clock than the preset.
 
 use super::measure::what;
 use shootdown_emu::Preset;
@@ -28,10 +30,12 @@ const FIGURES: &[Figure] = &[
     figure("p3", what::LOCKED, Cycles(21.0), "[ILX] 0683 LOCK ADD"),
     figure("p3", what::WALK, Cycles(7.0), "[ILX] 0673, derived from strides"),
     figure("p3", what::L2, Cycles(13.0), "[ILX] 0683"),
-    figure("p3", what::MEMORY, Cycles(122.0), "[ILX] 0683, random 117 to 122"),
+    figure("p3", what::MEMORY, Nanoseconds(163.5), "[ILX] 0683, random 117 to 122 at 731 MHz"),
     figure("p3", what::RING3, Cycles(407.0), "[SW] 227 in, 180 out, a weak source"),
     figure("p3", what::RDTSC, Cycles(31.0), "[ILX] P6"),
     figure("p3", what::CPUID, Cycles(138.0), "[T01], less the loop"),
+    figure("p3", what::ONE_WAY, Nanoseconds(2500.0), "[LU01] 2 to 3 us for the message, without the entry"),
+    figure("p3", what::UNICASTS, Nanoseconds(7500.0), "[LU01] three messages, without the entry"),
     figure("p4-xeon", what::LOCKED, Cycles(124.0), "[ILX] 0F25 LOCK ADD"),
     figure("p4-xeon", what::WALK, Cycles(36.0), "[ILX] 0F25, derived from strides"),
     figure("p4-xeon", what::L2, Cycles(18.0), "[ILX] 0F25"),
@@ -46,7 +50,7 @@ const FIGURES: &[Figure] = &[
     figure("westmere-ep", what::WALK, Cycles(8.5), "[ILX] 7 to 10, derived"),
     figure("westmere-ep", what::L2, Cycles(10.0), "[ILX] 206C2"),
     figure("westmere-ep", what::LLC, Cycles(54.0), "[ILX] 206C2, 52 to 56 random"),
-    figure("westmere-ep", what::MEMORY, Cycles(232.0), "[ILX] 206C2 at 3.47 GHz, 215 to 250"),
+    figure("westmere-ep", what::MEMORY, Nanoseconds(67.0), "[ILX] 206C2, 215 to 250 at 3.47 GHz"),
     figure("westmere-ep", what::RDTSC, Cycles(24.0), "[ILX] Nehalem"),
     figure("haswell-ep", what::INVLPG, Cycles(216.0), "[H15] one page"),
     figure("haswell-ep", what::CR3, Cycles(124.0), "[H15] hot loop"),
