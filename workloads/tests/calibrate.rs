@@ -130,6 +130,7 @@ fn what_is_set_is_what_is_measured() {
         ("cost.locked", "51", "locked operation"),
         ("cost.walk", "99", "page walk, tables cached"),
         ("cost.second_level_hit", "17", "second-level TLB hit"),
+        ("cost.load", "5", "L1 hit"),
         ("cost.l2_hit", "23", "L2 hit"),
         ("cost.memory", "900", "memory"),
         ("cost.line_transfer", "200", "line transfer"),

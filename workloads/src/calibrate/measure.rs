@@ -21,6 +21,8 @@ pub mod what {
     pub const WALK: &str = "page walk, tables cached";
     /// A first-level miss that hits the second-level TLB.
     pub const SECOND: &str = "second-level TLB hit";
+    /// A load from the first-level cache, to its use.
+    pub const L1: &str = "L1 hit";
     /// A load from the second-level cache.
     pub const L2: &str = "L2 hit";
     /// A load from the last level.
@@ -151,13 +153,15 @@ fn second_level(config: &MachineConfig, c: &Costs) -> Result<Option<Measured>, M
     Ok(Some((what::SECOND, f64::from(c.second_level_hit), single(config, push, load, pull, load)?)))
 }
 
-/// Loads from each level, whole: above a first-level hit, plus that hit. The lines that push the measured one out lie
+/// Loads from each level, whole: above a first-level hit, plus that hit as it is measured. The lines that push the measured one out lie
 /// in its set; another line of its page is touched before, so that its translation is there. No level costs less than
 /// the first-level hit that the instruction pays anyway.
 fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError> {
     let shape = &config.preset.cache;
     let load: Emit<'_> = &|a| a.mov(eax, dword_ptr(WINDOW));
     let translate: Emit<'_> = &|a| a.mov(eax, dword_ptr(WINDOW + 1024));
+    // Above a copy from a register.
+    let hit = single(config, &nothing, load, &nothing, &|a| a.mov(eax, ecx))?;
     let above = |push: Emit<'_>| {
         let out: Emit<'_> = &|a| {
             push(a)?;
@@ -168,7 +172,7 @@ fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError
             translate(a)?;
             load(a)
         };
-        single(config, out, load, in_again, load).map(|m| m + f64::from(c.load))
+        single(config, out, load, in_again, load).map(|m| m + hit)
     };
     let push = |geometry: shootdown_emu::cost::CacheGeometry| {
         let stride = geometry.sets() as u32 * 64;
@@ -177,7 +181,8 @@ fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError
         }
     };
     let whole = |cost: u32| f64::from(cost.max(c.load));
-    let mut rows = vec![(what::L2, whole(c.l2_hit), above(&push(shape.l1))?)];
+    let mut rows =
+        vec![(what::L1, f64::from(c.load), hit), (what::L2, whole(c.l2_hit), above(&push(shape.l1))?)];
     if shape.llc.is_some() {
         rows.push((what::LLC, whole(c.llc_hit), above(&push(shape.l2))?));
     }
@@ -192,7 +197,7 @@ fn caches(config: &MachineConfig, c: &Costs) -> Result<Vec<Measured>, MicroError
             a.mov(eax, dword_ptr(ebx + line))
         };
         let body: Emit<'_> = &|a| a.mov(eax, dword_ptr(ebx + line));
-        single(config, next, body, next_and_load, body).map(|m| m + f64::from(c.load))
+        single(config, next, body, next_and_load, body).map(|m| m + hit)
     };
     rows.push((what::MEMORY, whole(c.memory), fresh(0, 1024)?));
     rows.push((what::STREAM, whole(c.stream.min(c.memory)), fresh(1088, 1024)?));
