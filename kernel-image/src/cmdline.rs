@@ -15,6 +15,15 @@ pub enum AtomicFlush {
     Unmap,
 }
 
+/// When `shared-invlpg` shoots a slot down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedFlush {
+    /// When the slot is given to another page.
+    Recycle,
+    /// When its page is used no more.
+    Unmap,
+}
+
 /// The page-table format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paging {
@@ -45,6 +54,8 @@ pub struct Options {
     pub global_kmap: Option<bool>,
     /// `atomic-flush=`.
     pub atomic_flush: AtomicFlush,
+    /// `shared-flush=`.
+    pub shared_flush: SharedFlush,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -65,7 +76,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, window, global-kmap, atomic-flush, normal, paging, cpus, marks, entry-cr3, tick, fault, seed";
+const KEYS: &str = "kmap, window, global-kmap, atomic-flush, shared-flush, normal, paging, cpus, marks, entry-cr3, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -80,6 +91,7 @@ pub fn init() {
         window: None,
         global_kmap: None,
         atomic_flush: AtomicFlush::Map,
+        shared_flush: SharedFlush::Recycle,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
@@ -100,6 +112,10 @@ pub fn init() {
             "atomic-flush" => {
                 let map = switch(key, value, "map", "unmap");
                 options.atomic_flush = if map { AtomicFlush::Map } else { AtomicFlush::Unmap };
+            }
+            "shared-flush" => {
+                let recycle = switch(key, value, "recycle", "unmap");
+                options.shared_flush = if recycle { SharedFlush::Recycle } else { SharedFlush::Unmap };
             }
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {

@@ -197,12 +197,12 @@ impl Cell {
     pub fn validate(&self) -> Result<(), KeyError> {
         self.machine.validate()?;
         if let Some(fault) = self.kernel.fault
-            && fault.strategy != self.strategy
+            && !fault.strategies.contains(&self.strategy)
         {
             return Err(KeyError::Contradiction(format!(
                 "fault: '{}' belongs to {}, but the strategy is {}; accepted with it are {}",
                 fault.name,
-                fault.strategy.name(),
+                fault.of(),
                 self.strategy.name(),
                 self.faults()
             )));
@@ -212,7 +212,9 @@ impl Cell {
 
     fn faults(&self) -> String {
         let mut names = vec!["none"];
-        names.extend(crate::strategy::FAULTS.iter().filter(|f| f.strategy == self.strategy).map(|f| f.name));
+        names.extend(
+            crate::strategy::FAULTS.iter().filter(|f| f.strategies.contains(&self.strategy)).map(|f| f.name),
+        );
         names.join(", ")
     }
 

@@ -44,6 +44,25 @@ impl AtomicFlush {
     }
 }
 
+/// When `shared-invlpg` shoots a slot down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedFlush {
+    /// When it is given to another page.
+    Recycle,
+    /// When its page is used no more.
+    Unmap,
+}
+
+impl SharedFlush {
+    /// The value of `shared-flush=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SharedFlush::Recycle => "recycle",
+            SharedFlush::Unmap => "unmap",
+        }
+    }
+}
+
 /// Does the kernel send all marks, or only those of the measured part?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {
@@ -56,7 +75,7 @@ pub enum Marks {
 /// The G bit of the window's PTEs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GlobalKmap {
-    /// As the strategy wants it: set for `batched`, clear for `deferred-seq`.
+    /// As the strategy wants it: clear for `deferred-seq` and `deferred-local`, else set.
     ByStrategy,
     /// Set.
     Set,
@@ -73,6 +92,8 @@ pub struct KernelOptions {
     pub global_kmap: GlobalKmap,
     /// When `atomic` invalidates.
     pub atomic_flush: AtomicFlush,
+    /// When `shared-invlpg` shoots down.
+    pub shared_flush: SharedFlush,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
     /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
     pub normal: Option<u64>,
@@ -94,6 +115,7 @@ impl Default for KernelOptions {
             window: None,
             global_kmap: GlobalKmap::ByStrategy,
             atomic_flush: AtomicFlush::Map,
+            shared_flush: SharedFlush::Recycle,
             normal: None,
             paging: None,
             marks: Marks::On,
@@ -112,8 +134,18 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 9] =
-        ["window", "global-kmap", "atomic-flush", "normal", "paging", "marks", "entry-cr3", "tick", "fault"];
+    pub const KEYS: [&'static str; 10] = [
+        "window",
+        "global-kmap",
+        "atomic-flush",
+        "shared-flush",
+        "normal",
+        "paging",
+        "marks",
+        "entry-cr3",
+        "tick",
+        "fault",
+    ];
 
     /// Sets one key. `None`: there is no such key. An error says what is wrong with the value and what is accepted.
     pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
@@ -134,6 +166,12 @@ impl KernelOptions {
                 word(value, &[("map", AtomicFlush::Map), ("unmap", AtomicFlush::Unmap)], "map, unmap")
                     .map(|f| self.atomic_flush = f)
             }
+            "shared-flush" => word(
+                value,
+                &[("recycle", SharedFlush::Recycle), ("unmap", SharedFlush::Unmap)],
+                "recycle, unmap",
+            )
+            .map(|f| self.shared_flush = f),
             "normal" => size(value).map(|n| self.normal = Some(n)),
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
@@ -190,6 +228,7 @@ impl KernelOptions {
             format!("window={}", self.window(memory)),
             format!("paging={}", self.paging(memory).name()),
             format!("atomic-flush={}", self.atomic_flush.name()),
+            format!("shared-flush={}", self.shared_flush.name()),
             format!("seed={seed}"),
         ];
         if let Some(bytes) = self.normal(memory) {
@@ -263,7 +302,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g atomic-flush=map seed=7 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
+            "kmap=deferred-seq window=64 paging=4g atomic-flush=map shared-flush=recycle seed=7 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
         );
     }
 

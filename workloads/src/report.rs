@@ -82,6 +82,8 @@ pub struct KernelSection {
     pub global_kmap: Option<bool>,
     /// When `atomic` invalidates: `map`, `unmap`.
     pub atomic_flush: String,
+    /// When `shared-invlpg` shoots down: `recycle`, `unmap`.
+    pub shared_flush: String,
     /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
@@ -189,6 +191,7 @@ impl Config {
                     GlobalKmap::Clear => Some(false),
                 },
                 atomic_flush: kernel.atomic_flush.name().into(),
+                shared_flush: kernel.shared_flush.name().into(),
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,

@@ -10,18 +10,29 @@ pub enum Strategy {
     Lowmem,
     /// Per-CPU slots by type.
     Atomic,
+    /// One window, each reuse of a slot shot down on all processors.
+    SharedInvlpg,
     /// One window, flushed when its cursor wraps.
     Batched,
     /// A window with LRU recycling and sequence numbers.
     DeferredSeq,
+    /// The same; a processor that is out of date invalidates only itself.
+    DeferredLocal,
     /// Never invalidates.
     None,
 }
 
 impl Strategy {
     /// Every strategy, the baseline first and the control last.
-    pub const ALL: [Strategy; 5] =
-        [Strategy::Lowmem, Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq, Strategy::None];
+    pub const ALL: [Strategy; 7] = [
+        Strategy::Lowmem,
+        Strategy::Atomic,
+        Strategy::SharedInvlpg,
+        Strategy::Batched,
+        Strategy::DeferredSeq,
+        Strategy::DeferredLocal,
+        Strategy::None,
+    ];
 
     /// The strategies that are compared when none are named.
     pub const COMPARED: [Strategy; 3] = [Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq];
@@ -31,8 +42,10 @@ impl Strategy {
         match self {
             Strategy::Lowmem => "lowmem",
             Strategy::Atomic => "atomic",
+            Strategy::SharedInvlpg => "shared-invlpg",
             Strategy::Batched => "batched",
             Strategy::DeferredSeq => "deferred-seq",
+            Strategy::DeferredLocal => "deferred-local",
             Strategy::None => "none",
         }
     }
@@ -52,11 +65,17 @@ impl Strategy {
         match self {
             Strategy::Lowmem => "all pages of files in the direct map: nothing is mapped, the baseline",
             Strategy::Atomic => "a slot of the processor's own; invlpg here at every map",
+            Strategy::SharedInvlpg => {
+                "one shared window in turn; an IPI and invlpg on all processors at each reuse of a slot"
+            }
             Strategy::Batched => {
                 "one shared window in turn; one global flush on all processors when the cursor wraps"
             }
             Strategy::DeferredSeq => {
                 "one shared window, least recently used slot first; sequence numbers tell who must still flush"
+            }
+            Strategy::DeferredLocal => {
+                "as deferred-seq, but a processor that is out of date invalidates only itself: never an IPI"
             }
             Strategy::None => "the shared window with the flush left out: a control that has to be caught",
         }
@@ -67,8 +86,10 @@ impl Strategy {
         match self {
             Strategy::Lowmem => "kernels without highmem",
             Strategy::Atomic => "Linux kmap_atomic (Molnar 1999; Corbet, LWN 2009)",
+            Strategy::SharedInvlpg => "nobody's: the straw man of the 1999-2002 discussion",
             Strategy::Batched => "Linux pkmap (Molnar, Arcangeli 1999-2002)",
             Strategy::DeferredSeq => "Tweedie, \"Linux and physical memory\", 1999",
+            Strategy::DeferredLocal => "after Tweedie; the conflict dealt with by its finder alone",
             Strategy::None => "control",
         }
     }
@@ -79,38 +100,37 @@ impl Strategy {
 pub struct Fault {
     /// The name, as the kernel's command line takes it.
     pub name: &'static str,
-    /// The strategy that it breaks.
-    pub strategy: Strategy,
+    /// The strategies that it breaks.
+    pub strategies: &'static [Strategy],
     /// What is wrong.
     pub description: &'static str,
 }
 
-const fn fault(name: &'static str, strategy: Strategy, description: &'static str) -> Fault {
-    Fault { name, strategy, description }
+const BATCHED: &[Strategy] = &[Strategy::Batched];
+const DEFERRED: &[Strategy] = &[Strategy::DeferredSeq, Strategy::DeferredLocal];
+
+const fn fault(name: &'static str, strategies: &'static [Strategy], description: &'static str) -> Fault {
+    Fault { name, strategies, description }
 }
 
 /// Every planted fault.
 pub const FAULTS: &[Fault] = &[
-    fault("cr3-flush", Strategy::Batched, "global slots are flushed by loading CR3, which keeps them"),
-    fault("skip-idle", Strategy::Batched, "idle processors acknowledge without flushing"),
-    fault("drop-lock", Strategy::Batched, "the lock is released during the flush, with the counts already 0"),
-    fault("early-ack", Strategy::Batched, "targets acknowledge before they flush"),
-    fault("flush-first", Strategy::Batched, "the flush comes before the PTEs are cleared"),
-    fault(
-        "no-recheck",
-        Strategy::Batched,
-        "who has slept does not look again whether the page was mapped meanwhile",
-    ),
-    fault("a", Strategy::DeferredSeq, "the check before use is missing"),
-    fault("b", Strategy::DeferredSeq, "the epoch is sampled after the CR3 load"),
-    fault("c", Strategy::DeferredSeq, "the epoch is raised before the PTE is written"),
-    fault("d", Strategy::DeferredSeq, "invlpg comes before the PTE is written"),
-    fault("e", Strategy::DeferredSeq, "the stamp goes to a processor that the task may have left"),
-    fault("f", Strategy::DeferredSeq, "a task that arrives with pins gets no CR3 load"),
-    fault("g", Strategy::DeferredSeq, "a lazy switch counts as a flush"),
-    fault("h", Strategy::DeferredSeq, "a switch within one address space counts as a flush"),
-    fault("i", Strategy::DeferredSeq, "CR3 loads count as flushes of global slots (with global-kmap=1)"),
-    fault("j", Strategy::DeferredSeq, "no check on a processor that never used the slot"),
+    fault("cr3-flush", BATCHED, "global slots are flushed by loading CR3, which keeps them"),
+    fault("skip-idle", BATCHED, "idle processors acknowledge without flushing"),
+    fault("drop-lock", BATCHED, "the lock is released during the flush, with the counts already 0"),
+    fault("early-ack", BATCHED, "targets acknowledge before they flush"),
+    fault("flush-first", BATCHED, "the flush comes before the PTEs are cleared"),
+    fault("no-recheck", BATCHED, "who has slept does not look again whether the page was mapped meanwhile"),
+    fault("a", DEFERRED, "the check before use is missing"),
+    fault("b", DEFERRED, "the epoch is sampled after the CR3 load"),
+    fault("c", DEFERRED, "the epoch is raised before the PTE is written"),
+    fault("d", DEFERRED, "invlpg comes before the PTE is written"),
+    fault("e", DEFERRED, "the stamp goes to a processor that the task may have left"),
+    fault("f", DEFERRED, "a task that arrives with pins gets no CR3 load"),
+    fault("g", DEFERRED, "a lazy switch counts as a flush"),
+    fault("h", DEFERRED, "a switch within one address space counts as a flush"),
+    fault("i", DEFERRED, "CR3 loads count as flushes of global slots (with global-kmap=1)"),
+    fault("j", DEFERRED, "no check on a processor that never used the slot"),
 ];
 
 impl Fault {
@@ -121,10 +141,18 @@ impl Fault {
 
     /// All names with their strategies, for messages.
     pub fn names() -> String {
-        let of = |s: Strategy| {
-            let names: Vec<_> = FAULTS.iter().filter(|f| f.strategy == s).map(|f| f.name).collect();
-            format!("{} ({})", names.join(", "), s.name())
+        let of = |strategies: &[Strategy]| {
+            let names: Vec<_> =
+                FAULTS.iter().filter(|f| f.strategies == strategies).map(|f| f.name).collect();
+            let whose: Vec<_> = strategies.iter().map(|s| s.name()).collect();
+            format!("{} ({})", names.join(", "), whose.join(", "))
         };
-        format!("none, {}, {}", of(Strategy::Batched), of(Strategy::DeferredSeq))
+        format!("none, {}, {}", of(BATCHED), of(DEFERRED))
+    }
+
+    /// The names of the strategies that it breaks, for messages.
+    pub fn of(&self) -> String {
+        let names: Vec<_> = self.strategies.iter().map(|s| s.name()).collect();
+        names.join(" or ")
     }
 }

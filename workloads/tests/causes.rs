@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{cell, outcome, sound};
+use common::{SOUND, cell, outcome, sound};
 use shootdown_workloads::{Row, run};
 use std::sync::Arc;
 
@@ -69,6 +69,34 @@ fn deferred_seq_sends_no_flush_without_sharing_between_processors() {
 }
 
 #[test]
+fn shared_invlpg_interrupts_all_for_each_reuse() {
+    let r = row("shared-invlpg", &[]);
+    assert!(r.recycles >= r.operations / 2, "{} {}", r.recycles, r.operations);
+    assert_eq!((r.maps, r.invlpg), (r.recycles, r.recycles * CPUS));
+    assert_eq!((r.flush_ipis, r.flush_ipi_targets), (r.recycles, r.recycles * (CPUS - 1)));
+    assert_eq!((r.initiator_latency.count, r.global_flushes), (r.recycles, 0));
+    // A page that is still mapped is mapped for nothing.
+    let r = row("shared-invlpg", &[("pages", "40"), ("window", "256"), ("warmup", "400")]);
+    assert_eq!((r.maps, r.invlpg, r.flush_ipis), (0, 0, 0));
+}
+
+#[test]
+fn shared_invlpg_at_unmap_interrupts_all_for_each_last_use() {
+    let r = row("shared-invlpg", &[("shared-flush", "unmap"), ("sharing", "0"), ("tasks", "4")]);
+    // Nobody else uses a task's pages: each use is the last one.
+    assert!(r.maps >= r.operations && r.recycles.abs_diff(r.maps) <= 4, "{} {}", r.maps, r.recycles);
+    assert_eq!((r.invlpg, r.flush_ipis), (r.recycles * CPUS, r.recycles));
+}
+
+#[test]
+fn deferred_local_does_one_invlpg_for_each_recycle_and_conflict_and_sends_no_flush() {
+    let r = row("deferred-local", &[("sharing", "100")]);
+    assert!(r.recycles > 0 && r.conflicts > 0, "{} {}", r.recycles, r.conflicts);
+    assert_eq!((r.maps, r.invlpg), (r.recycles, r.recycles + r.conflicts));
+    assert_eq!((r.flush_ipis, r.initiator_latency.count, r.global_flushes), (0, 0, 0));
+}
+
+#[test]
 fn entry_cr3_loads_cr3_on_both_ways_of_every_system_call() {
     let calls = |entry_cr3| {
         let pairs =
@@ -87,7 +115,7 @@ fn entry_cr3_loads_cr3_on_both_ways_of_every_system_call() {
 
 #[test]
 fn entry_cr3_keeps_the_schemes_sound_and_allows_no_global_slots() {
-    let sums: Vec<_> = ["lowmem", "atomic", "batched", "deferred-seq"]
+    let sums: Vec<_> = SOUND
         .map(|s| row(s, &[("entry-cr3", "1"), ("ops", "150"), ("tlb.adversary", "fill")]))
         .iter()
         .map(|r| (r.global_flushes, r.checksum.clone()))
@@ -100,7 +128,7 @@ fn entry_cr3_keeps_the_schemes_sound_and_allows_no_global_slots() {
 #[test]
 fn the_sound_strategies_agree_and_stay_sound_under_both_adversaries() {
     for adversary in ["none", "fill", "keep"] {
-        let checksums: Vec<_> = ["lowmem", "atomic", "batched", "deferred-seq"]
+        let checksums: Vec<_> = SOUND
             .map(|s| row(s, &[("tlb.adversary", adversary), ("ops", "150")]))
             .iter()
             .map(|r| (r.harmful_uses, r.data_errors, r.checksum.clone()))
@@ -176,4 +204,14 @@ fn faults_of_deferred_seq_in_switches_and_global_slots_are_caught() {
     caught("deferred-seq", "f", ARRIVALS);
     caught("deferred-seq", "g", &[("tasks", "4"), ("hold", "100")]);
     caught("deferred-seq", "i", &[("global-kmap", "1")]);
+}
+
+#[test]
+fn faults_of_deferred_local_are_caught() {
+    for fault in ["a", "b", "c", "d"] {
+        caught("deferred-local", fault, &[]);
+    }
+    caught("deferred-local", "f", ARRIVALS);
+    caught("deferred-local", "g", &[("tasks", "4"), ("hold", "100")]);
+    caught("deferred-local", "i", &[("global-kmap", "1")]);
 }

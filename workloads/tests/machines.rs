@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::sound;
+use common::{SOUND, sound};
 
 /// The checksum of a load, small, under a strategy on a machine.
 fn checksum(load: &str, strategy: &str, machine: &[(&str, &str)]) -> String {
@@ -27,7 +27,7 @@ fn checksums_depend_on_the_load_alone() {
     for load in ["kmap-storm", "pagecache-read", "fork-cow", "syscall"] {
         let expected = checksum(load, "lowmem", machines[0]);
         for machine in machines {
-            for strategy in ["lowmem", "atomic", "batched", "deferred-seq"] {
+            for strategy in SOUND {
                 assert_eq!(checksum(load, strategy, machine), expected, "{load} {strategy} {machine:?}");
             }
         }

@@ -25,7 +25,8 @@ const LOADS: &[(&str, &str)] = &[
 ];
 
 /// All strategies but `none`, which is wrong by design.
-const STRATEGIES: &[&str] = &["lowmem", "atomic", "batched", "deferred-seq"];
+const STRATEGIES: &[&str] =
+    &["lowmem", "atomic", "shared-invlpg", "batched", "deferred-seq", "deferred-local"];
 
 /// Little NORMAL memory, so that the files lie in HIGHMEM.
 const KERNEL_WORDS: &str = "normal=32M";

@@ -136,9 +136,9 @@ codes! {
         Maps = 3 "maps",
         /// Times the cursor of `batched` wrapped and flushed.
         Wraps = 4 "wraps",
-        /// Slots of `deferred-seq` taken from one page and given to another.
+        /// Slots of `deferred-*` and `shared-invlpg` taken from one page and given to another.
         Recycles = 5 "recycles",
-        /// Conflicts of `deferred-seq`: a flush of all processors was needed.
+        /// Conflicts of `deferred-*`: a processor was out of date for a slot and had to invalidate (`deferred-seq`: all did).
         Conflicts = 6 "conflicts",
         /// Context switches that loaded CR3.
         MmSwitches = 7 "mm_switches",

@@ -1,13 +1,18 @@
 //! How a page gets a kernel address: the strategies and the rules that all of
 //! them obey.
 //!
-//! | file           | slots                      | invalidated | how, who                        |
-//! |----------------|----------------------------|-------------|---------------------------------|
-//! | `lowmem`       | none, the direct map       | never       | -                               |
-//! | `atomic`       | per processor, by type     | at map      | `invlpg`, this processor        |
-//! | `batched`      | shared window, rotating    | at the wrap | CR4.PGE toggle, all processors  |
-//! | `deferred_seq` | shared window, LRU         | at first use where out of date | CR3 load, all processors |
-//! | `none`         | shared window, rotating    | never       | the control: it must be caught  |
+//! | file             | slots                    | invalidated | how, who                        |
+//! |------------------|--------------------------|-------------|---------------------------------|
+//! | `lowmem`         | none, the direct map     | never       | -                               |
+//! | `atomic`         | per processor, by type   | at map      | `invlpg`, this processor        |
+//! | `shared_invlpg`  | shared window, rotating  | at reuse    | `invlpg`, all processors        |
+//! | `batched`        | shared window, rotating  | at the wrap | CR4.PGE toggle, all processors  |
+//! | `deferred_seq`   | shared window, LRU       | at first use where out of date | CR3 load, all processors |
+//! | `deferred_local` | shared window, LRU       | at first use where out of date | `invlpg`, this processor |
+//! | `none`           | shared window, rotating  | never       | the control: it must be caught  |
+//!
+//! `pool` is what the rotating windows have in common, `deferred` what the two
+//! with sequence numbers have.
 //!
 //! Rules. A mapping is used only by the task that made it, between [`map`] and
 //! [`unmap`]. `map` may sleep (shared window), so it is called in task context
@@ -25,11 +30,15 @@
 
 mod atomic;
 mod batched;
+mod deferred;
+mod deferred_local;
 mod deferred_seq;
 mod lowmem;
 mod none;
 mod pair;
 pub mod planted;
+mod pool;
+mod shared_invlpg;
 pub mod window;
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -78,10 +87,14 @@ pub enum Strategy {
     Lowmem,
     /// Per-CPU slots by type, `invlpg` at each map.
     Atomic,
+    /// A shared window, each reuse of a slot shot down on all processors.
+    SharedInvlpg,
     /// pkmap of Linux 2.4.
     Batched,
     /// Tweedie's page_kva window with sequence numbers.
     DeferredSeq,
+    /// The same, a processor that is out of date invalidates only itself.
+    DeferredLocal,
     /// `batched` without its flush.
     None,
 }
@@ -147,12 +160,20 @@ macro_rules! chosen {
                 type $s = atomic::Atomic;
                 $e
             }
+            Strategy::SharedInvlpg => {
+                type $s = shared_invlpg::SharedInvlpg;
+                $e
+            }
             Strategy::Batched => {
                 type $s = batched::Batched;
                 $e
             }
             Strategy::DeferredSeq => {
                 type $s = deferred_seq::DeferredSeq;
+                $e
+            }
+            Strategy::DeferredLocal => {
+                type $s = deferred_local::DeferredLocal;
                 $e
             }
             Strategy::None => {
@@ -164,21 +185,36 @@ macro_rules! chosen {
 }
 
 impl Strategy {
-    const ALL: [Strategy; 5] =
-        [Strategy::Lowmem, Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq, Strategy::None];
+    const ALL: [Strategy; 7] = [
+        Strategy::Lowmem,
+        Strategy::Atomic,
+        Strategy::SharedInvlpg,
+        Strategy::Batched,
+        Strategy::DeferredSeq,
+        Strategy::DeferredLocal,
+        Strategy::None,
+    ];
 
     /// What `kmap=` accepts.
-    pub const NAMES: &'static str = "lowmem, atomic, batched, deferred-seq, none";
+    pub const NAMES: &'static str =
+        "lowmem, atomic, shared-invlpg, batched, deferred-seq, deferred-local, none";
 
     /// The value of `kmap=` and the name in results.
     pub const fn name(self) -> &'static str {
         match self {
             Strategy::Lowmem => "lowmem",
             Strategy::Atomic => "atomic",
+            Strategy::SharedInvlpg => "shared-invlpg",
             Strategy::Batched => "batched",
             Strategy::DeferredSeq => "deferred-seq",
+            Strategy::DeferredLocal => "deferred-local",
             Strategy::None => "none",
         }
+    }
+
+    /// Does it live on sequence numbers, for which CR3 loads have to flush the window?
+    const fn is_deferred(self) -> bool {
+        matches!(self, Strategy::DeferredSeq | Strategy::DeferredLocal)
     }
 
     /// The strategy of this name.
@@ -195,10 +231,14 @@ pub fn strategy() -> Strategy {
         Strategy::Lowmem
     } else if code == Strategy::Atomic as u8 {
         Strategy::Atomic
+    } else if code == Strategy::SharedInvlpg as u8 {
+        Strategy::SharedInvlpg
     } else if code == Strategy::Batched as u8 {
         Strategy::Batched
     } else if code == Strategy::DeferredSeq as u8 {
         Strategy::DeferredSeq
+    } else if code == Strategy::DeferredLocal as u8 {
+        Strategy::DeferredLocal
     } else {
         Strategy::None
     }
@@ -212,17 +252,18 @@ pub fn slots(options: &Options, format: Format) -> u32 {
 /// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
 pub fn init(options: &Options, start: u32, slots: u32) {
     if let Some(fault) = options.fault
-        && fault.strategy() != options.kmap
+        && !fault.strategies().contains(&options.kmap)
     {
-        let (fault, wants) = (fault.name(), fault.strategy().name());
+        let (fault, wants) = (fault.name(), fault.strategies()[0].name());
         refuse!("command line: fault={fault} belongs to kmap={wants}, not to kmap={}", options.kmap.name());
     }
     planted::plant(options.fault);
-    let deferred = options.kmap == Strategy::DeferredSeq;
+    let deferred = options.kmap.is_deferred();
     let faulty = options.fault == Some(Fault::I);
     if deferred && options.global_kmap == Some(true) && !faulty {
         refuse!(
-            "command line: global-kmap=1 with kmap=deferred-seq: a CR3 load would not flush the window; accepted: global-kmap=0"
+            "command line: global-kmap=1 with kmap={}: a CR3 load would not flush the window; accepted: global-kmap=0",
+            options.kmap.name()
         );
     }
     if options.entry_cr3 && options.global_kmap == Some(true) {

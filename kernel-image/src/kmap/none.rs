@@ -16,7 +16,7 @@
 //! *Idea.* Nobody's.
 
 use super::atomic::Atomic;
-use super::{Kmap, Use, batched};
+use super::{Kmap, Use, batched, pool};
 use crate::mm::Frame;
 
 /// See the module.
@@ -24,19 +24,19 @@ pub struct NoInvalidation;
 
 impl Kmap for NoInvalidation {
     fn init(slots: usize) {
-        batched::Batched::init(slots);
+        pool::init(slots);
     }
 
     fn map(frame: Frame, usage: Use) -> u32 {
         match usage {
-            Use::File => batched::kmap(frame, || ()),
+            Use::File => pool::kmap(frame, |pool| batched::next(pool, || ())),
             Use::Clear | Use::CopyFrom | Use::CopyTo => Atomic::map(frame, usage),
         }
     }
 
     fn unmap(frame: Frame, usage: Use) {
         match usage {
-            Use::File => batched::kunmap(frame),
+            Use::File => pool::kunmap(frame, |_, _| ()),
             Use::Clear | Use::CopyFrom | Use::CopyTo => Atomic::unmap(frame, usage),
         }
     }

@@ -24,7 +24,10 @@ pub fn init(slots: u32) {
 }
 
 fn has_window() -> bool {
-    matches!(strategy(), Strategy::Batched | Strategy::DeferredSeq)
+    matches!(
+        strategy(),
+        Strategy::SharedInvlpg | Strategy::Batched | Strategy::DeferredSeq | Strategy::DeferredLocal
+    )
 }
 
 /// Takes the right to two kmaps; sleeps until there is room.

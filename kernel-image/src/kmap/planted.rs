@@ -2,7 +2,7 @@
 //! where a real kernel would have the bug. They exist to be caught
 //! (`fault=NAME`), and cost one compare of a static otherwise.
 //!
-//! The names `a` .. `j` of `deferred-seq` are those of its protocol's list.
+//! The names `a` .. `j` of `deferred-seq` and `deferred-local` are those of their protocol's list.
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ use crate::arch::insn;
 
 /// One table gives enum, names and the strategy that each fault belongs to.
 macro_rules! faults {
-    ($($strategy:ident $title:literal { $($(#[$meta:meta])* $variant:ident $name:literal,)* })*) => {
+    ($($($strategy:ident)|+ $title:literal { $($(#[$meta:meta])* $variant:ident $name:literal,)* })*) => {
         /// A planted fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -27,9 +27,9 @@ macro_rules! faults {
                 match self { $($(Fault::$variant => $name,)*)* }
             }
 
-            /// The strategy that the fault belongs to.
-            pub const fn strategy(self) -> Strategy {
-                match self { $($(Fault::$variant => Strategy::$strategy,)*)* }
+            /// The strategies that can have the fault.
+            pub const fn strategies(self) -> &'static [Strategy] {
+                match self { $($(Fault::$variant)|* => &[$(Strategy::$strategy),+],)* }
             }
         }
     };
@@ -50,7 +50,7 @@ faults! {
         /// Who has slept does not look again whether the page was mapped meanwhile.
         NoRecheck "no-recheck",
     }
-    DeferredSeq "deferred-seq" {
+    DeferredSeq | DeferredLocal "deferred-seq or deferred-local" {
         /// `ensure` does not check.
         A "a",
         /// The epoch is sampled after the CR3 load.

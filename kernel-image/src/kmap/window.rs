@@ -1,6 +1,6 @@
 //! The shared window: one range of kernel addresses for all processors, one
-//! page per slot, whose page tables every address space shares. `batched`,
-//! `none` and `deferred-seq` live in it; which slot maps what is their business.
+//! page per slot, whose page tables every address space shares. Which slot maps
+//! what is the business of `pool` and `deferred`.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

@@ -24,7 +24,7 @@ use crate::arch::{insn, smp};
 use crate::kmap::{self, planted};
 use crate::{marks, percpu, sched, sync::SpinLock};
 use core::sync::atomic::{
-    AtomicU8, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 use shootdown_abi::{Activity, FLUSH_VECTOR, Mark};
 
@@ -39,12 +39,32 @@ pub enum Scope {
 
 /// What a flush of all processors drops, on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Kind {
     /// Everything but global entries: CR3 loaded with its own value.
-    NonGlobal = 0,
+    NonGlobal,
     /// Everything: CR4.PGE off and on.
-    Global = 1,
+    Global,
+    /// The page at this address, page aligned: `invlpg`.
+    Page(u32),
+}
+
+impl Kind {
+    /// The request as one word; no page that is flushed has the address 0 or 1.
+    fn word(self) -> u32 {
+        match self {
+            Kind::NonGlobal => 0,
+            Kind::Global => 1,
+            Kind::Page(address) => address,
+        }
+    }
+
+    fn from_word(word: u32) -> Kind {
+        match word {
+            0 => Kind::NonGlobal,
+            1 => Kind::Global,
+            address => Kind::Page(address),
+        }
+    }
 }
 
 /// When the initiator flushes itself.
@@ -94,12 +114,13 @@ fn local(kind: Kind) {
     match kind {
         Kind::NonGlobal => local_non_global(),
         Kind::Global => local_global(),
+        Kind::Page(address) => local_page(address),
     }
 }
 
 /// Held by the initiator from before its request until all have finished.
 static CALL: SpinLock<()> = SpinLock::new(());
-static KIND: AtomicU8 = AtomicU8::new(0);
+static REQUEST: AtomicU32 = AtomicU32::new(0);
 /// Processors that have not finished the call yet.
 static WAITING: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 
@@ -125,7 +146,7 @@ pub fn all_cpus(kind: Kind, own: Own) {
 
 fn call(kind: Kind, own: Own, others: u64) {
     let guard = CALL.lock();
-    KIND.store(kind as u8, Relaxed);
+    REQUEST.store(kind.word(), Relaxed);
     WAITING[0].store(others as u32, Release);
     WAITING[1].store((others >> 32) as u32, Release);
     smp::ipi_all_others(FLUSH_VECTOR);
@@ -148,7 +169,7 @@ pub fn on_ipi() {
     let me = percpu::cpu_id();
     let before = marks::activity(Activity::IpiHandler);
     marks::mark(Mark::HandlerBegin, me as u32);
-    let kind = if KIND.load(Relaxed) == Kind::Global as u8 { Kind::Global } else { Kind::NonGlobal };
+    let kind = Kind::from_word(REQUEST.load(Relaxed));
     if planted::is(planted::Fault::EarlyAck) {
         acknowledge(me);
         planted::linger();

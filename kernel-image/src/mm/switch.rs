@@ -7,7 +7,7 @@
 //! | the same, unchanged                        | kept               | lazy    |
 //! | kernel thread, idle                        | kept               | lazy    |
 //!
-//! In the last two rows the strategy is told: under `deferred-seq` a task that
+//! In the last two rows the strategy is told: under `deferred-*` a task that
 //! holds pins and comes from another processor needs a CR3 load, and nothing
 //! else in these rows may count as a flush.
 

@@ -55,7 +55,7 @@ pub struct Task {
     pub activity: Cell<Activity>,
     /// Its user half; none for kernel threads.
     pub mm: Cell<Option<&'static AddressSpace>>,
-    /// Kernel addresses that it holds (`deferred-seq`).
+    /// Kernel addresses that it holds (`deferred-seq`, `deferred-local`).
     pub pins: AtomicU32,
     /// The processor that it ran on last time; set after `mm::switch`.
     pub last_cpu: AtomicU32,

@@ -74,7 +74,7 @@ fn cpus_text() -> String {
 
 fn strategies() -> Vec<Value> {
     let faults = |s: Strategy| -> Vec<Value> {
-        let own = FAULTS.iter().filter(|f| f.strategy == s);
+        let own = FAULTS.iter().filter(|f| f.strategies.contains(&s));
         own.map(|f| json!({ "name": f.name, "description": f.description })).collect()
     };
     let one = |s: Strategy| {
@@ -93,7 +93,7 @@ fn strategies_text() -> String {
     }
     text.push_str("\nplanted faults (--set fault=NAME):\n");
     for f in FAULTS {
-        let _ = writeln!(text, "  {:<12} {:<13} {}", f.name, f.strategy.name(), f.description);
+        let _ = writeln!(text, "  {:<12} {:<31} {}", f.name, f.of(), f.description);
     }
     text
 }

@@ -16,6 +16,10 @@ pub const SMALL: &[(&str, &str)] = &[
     ("warmup", "50"),
 ];
 
+/// Every strategy that has to be right.
+pub const SOUND: [&str; 6] =
+    ["lowmem", "atomic", "shared-invlpg", "batched", "deferred-seq", "deferred-local"];
+
 /// The small cell with some keys set.
 pub fn cell(pairs: &[(&str, &str)]) -> Cell {
     let mut cell = Cell::standard().expect("the default cell is valid");
