@@ -24,6 +24,12 @@ pub enum Kind {
     Cache,
     /// Cache lines from other processors, or taken from them, and waiting for lines under way.
     Transfer,
+    /// Walks and second-level hits that an `invlpg` made necessary, and the cache misses of those walks.
+    RefillInvlpg,
+    /// The same for CR3 loads and other flushes that spare global entries.
+    RefillCr3,
+    /// The same for flushes of global entries too.
+    RefillGlobal,
     /// `invlpg`.
     Invlpg,
     /// CR3 loads and CR4.PGE toggles.
@@ -40,13 +46,16 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the ledger.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Compute,
         Kind::Locked,
         Kind::Walk,
         Kind::SecondLevel,
         Kind::Cache,
         Kind::Transfer,
+        Kind::RefillInvlpg,
+        Kind::RefillCr3,
+        Kind::RefillGlobal,
         Kind::Invlpg,
         Kind::Flush,
         Kind::Apic,
@@ -64,6 +73,9 @@ impl Kind {
             Kind::SecondLevel => "second-level",
             Kind::Cache => "cache",
             Kind::Transfer => "transfer",
+            Kind::RefillInvlpg => "refill-invlpg",
+            Kind::RefillCr3 => "refill-cr3",
+            Kind::RefillGlobal => "refill-global",
             Kind::Invlpg => "invlpg",
             Kind::Flush => "flush",
             Kind::Apic => "apic",
@@ -73,6 +85,12 @@ impl Kind {
         }
     }
 }
+
+/// What a TLB miss is booked to as long as its cause is not known.
+const MISS: [Kind; 4] = [Kind::Walk, Kind::SecondLevel, Kind::Cache, Kind::Transfer];
+
+/// Cycles of the kinds of a TLB miss at one moment.
+pub type Misses = [u64; MISS.len()];
 
 /// One processor's ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +119,21 @@ impl Ledger {
     #[inline(always)]
     pub fn add(&mut self, kind: Kind, cycles: u64) {
         self.kind[kind as usize] += cycles;
+    }
+
+    /// What a TLB miss may have been booked to so far, for [`Ledger::take_since`].
+    #[inline]
+    pub fn misses(&self) -> Misses {
+        MISS.map(|kind| self.kind[kind as usize])
+    }
+
+    /// Takes back what a TLB miss was booked to since `before`, to be added again under the kind that has become known.
+    pub fn take_since(&mut self, before: &Misses) -> u64 {
+        let mut taken = 0;
+        for (kind, &before) in MISS.into_iter().zip(before) {
+            taken += std::mem::replace(&mut self.kind[kind as usize], before) - before;
+        }
+        taken
     }
 
     /// From cycle `now` on, the processor does `activity`.

@@ -36,6 +36,14 @@ counters! {
     second_level_hits,
     /// Page walks.
     walks,
+    /// First-level misses that an `invlpg` caused: an unflushed TLB would have hit.
+    refills_invlpg,
+    /// The same for flushes that spare global entries, CR3 loads above all.
+    refills_cr3,
+    /// The same for flushes that drop global entries too.
+    refills_global,
+    /// First-level misses of flushed pages that had been given another frame meanwhile.
+    remapped,
     /// Updates of accessed or dirty bits.
     ad_updates,
     /// Accesses to lines that were not in the first-level cache.

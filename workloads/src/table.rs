@@ -13,6 +13,8 @@
 use crate::report::{Report, Row};
 use crate::strategy::Strategy;
 use shootdown_abi::Activity;
+use shootdown_emu::ledger::Kind;
+use std::collections::BTreeMap;
 
 /// Is the output a terminal that likes colour?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,10 @@ const LABEL: usize = 24;
 const FIGURE: usize = 11;
 const REMARK: usize = 12;
 const COLUMNS: usize = 4;
+
+/// What flushes cost directly, where they are carried out, and what they cost afterwards.
+const FLUSHING: [Kind; 5] =
+    [Kind::Invlpg, Kind::Flush, Kind::RefillInvlpg, Kind::RefillCr3, Kind::RefillGlobal];
 
 /// How a figure is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -206,10 +212,16 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
         rate("ipis", &|r| r.ipis),
         rate("data TLB misses", &|r| r.dtlb_misses),
         rate("instruction TLB misses", &|r| r.itlb_misses),
+        rate("of both, refills", &|r| r.refills_invlpg + r.refills_cr3 + r.refills_global),
+        rate("of both, remapped", &|r| r.remapped),
         Line::Section("where the cycles went"),
     ];
     for activity in Activity::ALL {
-        lines.push(each(activity.name(), &|r| share(r, activity.name())));
+        lines.push(each(activity.name(), &|r| share(&r.ledger.activity, activity.name())));
+    }
+    lines.push(Line::Section("of these, for flushing itself and for refills after it"));
+    for kind in FLUSHING {
+        lines.push(each(kind.name(), &|r| share(&r.ledger.kind, kind.name())));
     }
     lines.extend([
         Line::Section("correctness"),
@@ -221,10 +233,10 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
     lines
 }
 
-/// Per cent of all cycles, with a bar.
-fn share(row: &Row, activity: &str) -> Field {
-    let all: u64 = row.ledger.activity.values().sum();
-    let part = row.ledger.activity.get(activity).copied().unwrap_or(0);
+/// Per cent of all cycles on one axis of the ledger, with a bar.
+fn share(axis: &BTreeMap<String, u64>, name: &str) -> Field {
+    let all: u64 = axis.values().sum();
+    let part = axis.get(name).copied().unwrap_or(0);
     let share = if all == 0 { 0.0 } else { part as f64 / all as f64 };
     Field::with(format!("{:.1} %", share * 100.0), bar(share))
 }

@@ -3,7 +3,7 @@
 //! (SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches".)
 
 use super::entry::{self, P, PS, RW, US};
-use super::tlb::{Entry, Tlb};
+use super::tlb::{Entry, Flush, Tlb};
 use super::{LARGE_TAG, Mmu};
 use crate::addr::PhysAddr;
 use crate::bus::Bus;
@@ -15,18 +15,18 @@ use crate::oracle::{Oracle, PteWrite, Source};
 /// A large page that contains `lin` goes as a whole.
 pub fn invlpg(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
     bus.aim(lin);
-    drop_page(cpu, bus, lin, now);
+    drop_page(cpu, bus, lin, now, Some(Flush::Page));
     drop_pdes(&mut cpu.mmu, &mut bus.oracle, now);
 }
 
 /// Invalidates everything but global entries: a CR3 load.
 pub fn flush_non_global(cpu: &mut Cpu, bus: &mut Bus, now: u64) {
-    drop_all(cpu, bus, now, |e| !e.has(Entry::GLOBAL));
+    drop_all(cpu, bus, now, Flush::NonGlobal, |e| !e.has(Entry::GLOBAL));
 }
 
 /// Invalidates everything: CR4.PGE, PSE or PAE toggled, CR0.PG changed.
 pub fn flush_all(cpu: &mut Cpu, bus: &mut Bus, now: u64) {
-    drop_all(cpu, bus, now, |_| true);
+    drop_all(cpu, bus, now, Flush::Global, |_| true);
     cpu.mmu.clear_front();
 }
 
@@ -77,22 +77,25 @@ fn each_array(m: &mut Mmu, mut f: impl FnMut(Array, &mut Tlb, &mut Vec<Entry>)) 
     }
 }
 
-/// Invalidates what is cached for one address: the TLB part of `invlpg`, also done by a page fault there.
-pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
+/// Invalidates what is cached for one address: the TLB part of `invlpg` or, without `flush`, what the processor does
+/// itself at a page fault there or to learn a dirty bit.
+pub(super) fn drop_page(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64, flush: Option<Flush>) {
     let m = &mut cpu.mmu;
     let (small, large) = (lin >> 12, lin >> m.large_shift());
     let shift = m.large_shift();
     let oracle = &mut bus.oracle;
-    for e in [m.data.small.take(small), m.data.large.take(large)].into_iter().flatten() {
+    for e in [m.data.small.take(small, flush), m.data.large.take(large, flush)].into_iter().flatten() {
         oracle.ended(&e, now);
         m.forget_entry(&e);
     }
-    for e in [m.instruction.small.take(small), m.instruction.large.take(large)].into_iter().flatten() {
+    for e in
+        [m.instruction.small.take(small, flush), m.instruction.large.take(large, flush)].into_iter().flatten()
+    {
         oracle.ended(&e, now);
         m.forget_fetch();
     }
     if let Some(s) = &mut m.second {
-        for e in [s.tlb.take(small), s.tlb.take(large | LARGE_TAG)].into_iter().flatten() {
+        for e in [s.tlb.take(small, flush), s.tlb.take(large | LARGE_TAG, flush)].into_iter().flatten() {
             oracle.ended(&e, now);
         }
     }
@@ -113,11 +116,11 @@ fn drop_pdes(m: &mut Mmu, oracle: &mut Oracle, now: u64) {
     }
 }
 
-fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, gone: impl Fn(&Entry) -> bool) {
+fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, flush: Flush, gone: impl Fn(&Entry) -> bool) {
     let m = &mut cpu.mmu;
     let oracle = &mut bus.oracle;
     each_array(m, |which, t, changed| {
-        t.drop_where(&gone, |e| {
+        t.flush(flush, &gone, |e| {
             oracle.ended(e, now);
             if which.first_level() {
                 changed.push(*e);

@@ -1,13 +1,31 @@
-//! Misses of the first-level TLB: the second level, the walk, and the fills that
-//! follow from them.
+//! Misses of the first-level TLB: the second level, the walk, the fills that
+//! follow from them, and whose price they are.
+//!
+//! What a miss cost is known to be the price of a flush only when its translation
+//! is known: if the page's ghost has the same frame, the access would have hit in
+//! a TLB that was never flushed. Its cycles, entries fetched into the data cache
+//! included, are then moved to the kind of that flush.
+//!
+//! | the page's ghost | the miss is | its cycles go to |
+//! |---|---|---|
+//! | has the frame, and would have served the access | a refill | `refill-invlpg`, `refill-cr3`, `refill-global` |
+//! | has another frame | unavoidable: the page was remapped | `walk`, `second-level` |
+//! | has the frame, but is clean for a write or lacks a right | unavoidable | `walk` |
+//! | is not there | first touch, capacity or conflict | `walk`, `second-level` |
+//!
+//! A ghost in the second level alone stands for a hit there: that much stays `second-level`.
+//! An entry that several flushes would have ended is the first one's.
+//!
+//! Left out: entries of the paging-structure cache leave no ghosts (what a walk costs more
+//! without them is the walk's), and a page mapped in another size after the flush counts as a first touch.
 //!
 //! (SDM vol. 3A, "Translation Lookaside Buffers (TLBs)".)
 
-use super::tlb::{Entry, Touch};
+use super::tlb::{Entry, Flush, Touch};
 use super::{Access, LARGE_TAG, Mmu, Paging, Privilege, allowed, fault, invalidate, walk};
 use crate::bus::Bus;
 use crate::cpu::{Cpu, op::Flow};
-use crate::ledger::Kind;
+use crate::ledger::{Kind, Misses};
 use crate::observe::{Wanted, What};
 
 /// An access that the first level does not answer: the second level, or a walk.
@@ -34,14 +52,16 @@ pub(super) fn miss(
         if usable {
             if !kept {
                 cpu.count.second_level_hits += 1;
+                let before = cpu.ledger.misses();
                 let cost = cpu.costs.second_level_hit;
                 cpu.charge(Kind::SecondLevel, cost);
+                attribute(cpu, &e, access, privilege, &before);
             }
             let touch = fill_first(cpu, bus, e, access, now);
             cpu.settle()?;
             return Ok((e, touch));
         }
-        invalidate::drop_page(cpu, bus, lin, now);
+        invalidate::drop_page(cpu, bus, lin, now, None);
         if !allowed(cpu, &e, access, privilege) {
             return fault(cpu, lin, access, privilege, 1);
         }
@@ -85,12 +105,14 @@ pub(super) fn walk_and_fill(
     now: u64,
 ) -> Result<(Entry, Touch), Flow> {
     cpu.count.walks += 1;
+    let before = cpu.ledger.misses();
     let cost = cpu.costs.walk;
     cpu.charge(Kind::Walk, cost);
     let e = match walk::walk(cpu, bus, lin, access, privilege, now) {
         Ok(e) => e,
         Err(code) => return fault(cpu, lin, access, privilege, code),
     };
+    attribute(cpu, &e, access, privilege, &before);
     let touch = fill(cpu, bus, e, access, now);
     cpu.settle()?;
     Ok((e, touch))
@@ -112,13 +134,13 @@ pub(super) fn walk_again(
     let e = match walk::walk(cpu, bus, lin, Access::Write, privilege, now) {
         Ok(e) if e.has(Entry::LARGE) == large => e,
         Ok(e) => {
-            invalidate::drop_page(cpu, bus, lin, now);
+            invalidate::drop_page(cpu, bus, lin, now, None);
             let touch = fill(cpu, bus, e, Access::Write, now);
             cpu.settle()?;
             return Ok((e, touch));
         }
         Err(code) => {
-            invalidate::drop_page(cpu, bus, lin, now);
+            invalidate::drop_page(cpu, bus, lin, now, None);
             return fault(cpu, lin, Access::Write, privilege, code);
         }
     };
@@ -132,6 +154,45 @@ pub(super) fn walk_again(
     cpu.mmu.forget_entry(&old);
     cpu.settle()?;
     Ok((e, touch))
+}
+
+/// Books the cycles since `before` of a miss that found `e` to the flush that caused it, if one did. To be called
+/// before the fill, which takes the ghost's place.
+fn attribute(cpu: &mut Cpu, e: &Entry, access: Access, privilege: Privilege, before: &Misses) {
+    let m = &cpu.mmu;
+    let large = e.has(Entry::LARGE);
+    let level = if access == Access::Fetch { &m.instruction } else { &m.data };
+    let first = if large { &level.large } else { &level.small }.ghost(e.tag);
+    let tag = if large { e.tag | LARGE_TAG } else { e.tag };
+    let second = m.second.as_ref().and_then(|s| s.tlb.ghost(tag));
+    if first.is_none() && second.is_none() {
+        return;
+    }
+    let serves = |g: &&Entry| {
+        g.frame == e.frame
+            && allowed(cpu, g, access, privilege)
+            && (access != Access::Write || g.has(Entry::DIRTY))
+    };
+    let (flush, otherwise) = if let Some(g) = first.filter(serves) {
+        (g.flushed, 0)
+    } else if let Some(g) = second.filter(serves) {
+        (g.flushed, cpu.costs.second_level_hit)
+    } else {
+        let remapped = first.into_iter().chain(second).any(|g| g.frame != e.frame);
+        cpu.count.remapped += u64::from(remapped);
+        return;
+    };
+    let (kind, count) = match flush {
+        Some(Flush::Page) => (Kind::RefillInvlpg, &mut cpu.count.refills_invlpg),
+        Some(Flush::NonGlobal) => (Kind::RefillCr3, &mut cpu.count.refills_cr3),
+        Some(Flush::Global) => (Kind::RefillGlobal, &mut cpu.count.refills_global),
+        None => return,
+    };
+    *count += 1;
+    let all = cpu.ledger.take_since(before);
+    let otherwise = u64::from(otherwise).min(all);
+    cpu.ledger.add(Kind::SecondLevel, otherwise);
+    cpu.ledger.add(kind, all - otherwise);
 }
 
 /// Puts a walked entry into the first level and, where there is one, the second.

@@ -133,7 +133,8 @@ pub(crate) struct Second {
     pub holds_large: bool,
 }
 
-/// Set in the tag of a large page in a shared second level (small tags have 20 bits).
+/// Set in the tag of a large page in a shared second level (small tags have 20 bits, and the bit below is taken by
+/// ghosts).
 pub(crate) const LARGE_TAG: u32 = 1 << 31;
 
 impl Mmu {
@@ -343,13 +344,13 @@ fn hit(
     }
     if !allowed(cpu, &e, access, privilege) {
         // The fault is delivered even if the PTE would now allow the access, and drops what is cached.
-        invalidate::drop_page(cpu, bus, lin, now);
+        invalidate::drop_page(cpu, bus, lin, now, None);
         return fault(cpu, lin, access, privilege, 1);
     }
     if access == Access::Write && !e.has(Entry::DIRTY) {
         // The current PTE decides, not the cached one: a stale clean entry cannot dirty a page.
         if cpu.mmu.second.is_some() || !cpu.mmu.kept.is_empty() {
-            invalidate::drop_page(cpu, bus, lin, now);
+            invalidate::drop_page(cpu, bus, lin, now, None);
             return walk_and_fill(cpu, bus, lin, access, privilege, now);
         }
         return walk_again(cpu, bus, lin, privilege, now, index, large);

@@ -6,6 +6,15 @@
 //! keep its physical address, so that the oracle can tell which entries a PTE
 //! write makes stale. (SDM vol. 3A, "Translation Lookaside Buffers (TLBs)".)
 //!
+//! An entry that software invalidates leaves a *ghost*: its page and frame stay in its place, which
+//! counts as invalid, so that a later miss can be told to be the price of that flush. A fill takes the
+//! place of its page's own ghost, else an invalid way, else that of the ghost that the policy would
+//! evict, else that of the policy's victim. With LRU and full flushes ghosts and entries together are
+//! exactly the array that was never flushed. They approximate it otherwise: after a partial flush a
+//! fill takes a ghost's place where the other array would evict an entry used longer ago; with
+//! tree-PLRU and random replacement the other array may evict an entry while ghosts are left; with
+//! FIFO a refilled entry is younger than it would be.
+//!
 //! What replacement remembers lives outside, in one array of the processor
 //! ([`Stamps`]), and a use is recorded by one masked store ([`Touch`]), so that the
 //! fast path needs to know neither the array nor the policy:
@@ -47,6 +56,17 @@ pub struct Touch {
     pub set: u16,
 }
 
+/// What software did to invalidate an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// `invlpg`.
+    Page,
+    /// A CR3 load, or whatever else spares global entries.
+    NonGlobal,
+    /// CR4.PGE toggled, or whatever else drops global entries too.
+    Global,
+}
+
 /// A cached translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -60,15 +80,20 @@ pub struct Entry {
     pub origin: u64,
     /// The change that made it stale, as the oracle's number; 0 = it still agrees with its PTE.
     pub stale: u32,
+    /// What made it a ghost; `None` for a valid entry.
+    pub flushed: Option<Flush>,
 }
 
 /// Tag of an invalid entry: no page has it, so that a lookup need not look at the valid bit.
 const NO_TAG: u32 = u32::MAX;
 
+/// Set in the tag of a ghost: no page has such a tag either.
+const GHOST_TAG: u32 = 1 << 30;
+
 impl Default for Entry {
     /// An invalid entry.
     fn default() -> Entry {
-        Entry { tag: NO_TAG, frame: 0, bits: 0, origin: 0, stale: 0 }
+        Entry { tag: NO_TAG, frame: 0, bits: 0, origin: 0, stale: 0, flushed: None }
     }
 }
 
@@ -91,6 +116,20 @@ impl Entry {
     /// Does the entry hold a translation?
     pub fn valid(&self) -> bool {
         self.bits & Entry::VALID != 0
+    }
+
+    /// What is left of a valid entry that a flush of this kind, or (`None`) the processor itself, drops.
+    fn remains(&self, flush: Option<Flush>) -> Entry {
+        match flush {
+            None => Entry::default(),
+            Some(_) => Entry {
+                tag: self.tag | GHOST_TAG,
+                bits: self.bits & !Entry::VALID,
+                stale: 0,
+                flushed: flush,
+                ..*self
+            },
+        }
     }
 
     /// Are all these bits set?
@@ -129,6 +168,8 @@ pub struct Tlb {
     ways: usize,
     policy: Replacement,
     random: u64,
+    /// How many of the entries are ghosts: mostly none, and then nobody looks for one.
+    ghosts: usize,
 }
 
 impl Tlb {
@@ -143,6 +184,7 @@ impl Tlb {
             ways,
             policy,
             random: seed | 1,
+            ghosts: 0,
         }
     }
 
@@ -168,12 +210,24 @@ impl Tlb {
         ways.iter().position(|e| e.tag == tag).map(|way| base + way)
     }
 
-    /// Invalidates the entry with this tag and returns it.
+    /// The ghost of the page with this tag.
+    #[inline]
+    pub fn ghost(&self, tag: u32) -> Option<&Entry> {
+        if self.ghosts == 0 {
+            return None;
+        }
+        self.find(tag | GHOST_TAG).and_then(|i| self.entries.get(i))
+    }
+
+    /// Invalidates the entry with this tag and returns it. A flush leaves a ghost, the processor itself does not.
     #[inline(always)]
-    pub fn take(&mut self, tag: u32) -> Option<Entry> {
+    pub fn take(&mut self, tag: u32, flush: Option<Flush>) -> Option<Entry> {
         let base = self.set(tag);
         let ways = self.entries.get_mut(base..base + self.ways)?;
-        ways.iter_mut().find(|e| e.tag == tag).map(std::mem::take)
+        let e = ways.iter_mut().find(|e| e.tag == tag)?;
+        let remains = e.remains(flush);
+        self.ghosts += usize::from(flush.is_some());
+        Some(std::mem::replace(e, remains))
     }
 
     /// The entry at an index from [`Tlb::find`].
@@ -227,15 +281,13 @@ impl Tlb {
         record(stamps, self.touch_of(index), now & timed(self.policy));
     }
 
-    /// Puts an entry in, into an invalid way of its set if there is one, and returns its index
-    /// with the entry that had to leave.
+    /// Puts an entry in, into a way without a valid entry if its set has one, and returns its index with
+    /// the entry that had to leave.
     pub fn fill(&mut self, entry: Entry, now: u64, stamps: &mut Stamps) -> (usize, Option<Entry>) {
         let base = self.set(entry.tag);
-        let index = match (base..base + self.ways).find(|&i| !self.entries[i].valid()) {
-            Some(i) => i,
-            None => base + self.victim(base, stamps),
-        };
+        let index = base + self.place(base, entry.tag, stamps);
         let old = std::mem::replace(&mut self.entries[index], entry);
+        self.ghosts -= usize::from(old.flushed.is_some());
         if self.policy == Replacement::Fifo {
             stamps[self.stamp_index(index)] = now;
         } else {
@@ -244,94 +296,82 @@ impl Tlb {
         (index, old.valid().then_some(old))
     }
 
-    fn victim(&mut self, base: usize, stamps: &Stamps) -> usize {
-        match self.policy {
+    /// The way of the set at `base` that a fill for `tag` takes.
+    fn place(&mut self, base: usize, tag: u32, stamps: &Stamps) -> usize {
+        let set = &self.entries[base..base + self.ways];
+        if self.ghosts == 0 {
+            let free = set.iter().position(|e| e.tag == NO_TAG);
+            return free.unwrap_or_else(|| self.victim(base, stamps, false));
+        }
+        let (mut free, mut haunted) = (None, false);
+        for (way, e) in set.iter().enumerate() {
+            if e.tag == tag | GHOST_TAG {
+                return way;
+            } else if e.tag == NO_TAG {
+                free = free.or(Some(way));
+            } else {
+                haunted |= e.flushed.is_some();
+            }
+        }
+        free.unwrap_or_else(|| self.victim(base, stamps, haunted))
+    }
+
+    /// The way that has to leave; one of the ghosts, if the set is `haunted`.
+    #[inline(always)]
+    fn victim(&mut self, base: usize, stamps: &Stamps, haunted: bool) -> usize {
+        let random = match self.policy {
+            Replacement::Random => self.draw(),
+            _ => 0,
+        };
+        let may = |way: &usize| !haunted || self.entries[base + way].flushed.is_some();
+        let way = match self.policy {
             Replacement::Lru | Replacement::Fifo => {
-                (0..self.ways).min_by_key(|&w| stamps[self.stamp_index(base + w)]).unwrap_or(0)
+                (0..self.ways).filter(may).min_by_key(|&w| stamps[self.stamp_index(base + w)])
             }
             Replacement::TreePlru => {
                 let tree = stamps[self.tree_index(base)];
                 let (mut node, mut low, mut span) = (1usize, 0, self.ways.next_power_of_two());
                 while span > 1 {
                     span /= 2;
+                    let middle = (low + span).min(self.ways);
+                    let end = (middle + span).min(self.ways);
                     // Ways that do not exist (ways not a power of two) are never chosen.
-                    let right = tree >> node & 1 != 0 && low + span < self.ways;
+                    let right = if tree >> node & 1 != 0 {
+                        (middle..end).any(|w| may(&w))
+                    } else {
+                        !(low..middle).any(|w| may(&w))
+                    };
                     if right {
                         low += span;
                     }
                     node = node * 2 + usize::from(right);
                 }
-                low
+                Some(low)
             }
-            Replacement::Random => {
-                self.random ^= self.random << 13;
-                self.random ^= self.random >> 7;
-                self.random ^= self.random << 17;
-                (self.random >> 33) as usize % self.ways
-            }
-        }
+            Replacement::Random => (0..self.ways).map(|n| (random + n) % self.ways).find(may),
+        };
+        way.unwrap_or(0)
     }
 
-    /// Invalidates the entry at `index` and returns it.
-    pub fn drop_at(&mut self, index: usize) -> Entry {
-        std::mem::take(&mut self.entries[index])
+    /// A pseudo-random way.
+    fn draw(&mut self) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 33) as usize % self.ways
     }
 
-    /// Invalidates every entry for which `gone` says so, telling each to `dropped`.
-    pub fn drop_where(&mut self, gone: impl Fn(&Entry) -> bool, mut dropped: impl FnMut(&Entry)) {
+    /// Flushes every entry for which `gone` says so, telling each to `dropped`.
+    pub fn flush(&mut self, flush: Flush, gone: impl Fn(&Entry) -> bool, mut dropped: impl FnMut(&Entry)) {
         for e in self.entries.iter_mut() {
             if e.valid() && gone(e) {
                 dropped(e);
-                *e = Entry::default();
+                *e = e.remains(Some(flush));
+                self.ghosts += 1;
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(tag: u32) -> Entry {
-        Entry { tag, frame: tag + 100, bits: Entry::VALID, ..Entry::default() }
-    }
-
-    #[test]
-    fn lru_evicts_the_way_touched_longest_ago() {
-        let mut s = [0; MAX_ENTRIES];
-        let mut t = Tlb::new(8, 4, Replacement::Lru, 1, 100);
-        for (now, tag) in [0, 2, 4, 6].into_iter().enumerate() {
-            assert_eq!(t.fill(entry(tag), now as u64, &mut s).1, None);
-        }
-        let first = t.find(0).unwrap();
-        t.touch(first, 10, &mut s);
-        let (_, old) = t.fill(entry(8), 11, &mut s);
-        assert_eq!(old.unwrap().tag, 2);
-        assert!(t.find(0).is_some() && t.find(2).is_none());
-    }
-
-    #[test]
-    fn tree_plru_never_evicts_the_last_way_touched() {
-        let mut s = [0; MAX_ENTRIES];
-        for ways in [2usize, 3, 4, 6, 8] {
-            let mut t = Tlb::new(ways, ways, Replacement::TreePlru, 1, 0);
-            for tag in 0..100 {
-                let before = t.fill(entry(tag), 0, &mut s).0;
-                let (_, old) = t.fill(entry(tag + 1000), 0, &mut s);
-                assert_ne!(old.map(|o| o.tag), Some(tag));
-                assert!(t.entry(before).tag == tag || ways == 1);
-            }
-        }
-    }
-
-    #[test]
-    fn fifo_ignores_touches() {
-        let mut s = [0; MAX_ENTRIES];
-        let mut t = Tlb::new(2, 2, Replacement::Fifo, 1, 0);
-        t.fill(entry(0), 0, &mut s);
-        t.fill(entry(1), 1, &mut s);
-        let i = t.find(0).unwrap();
-        t.touch(i, 5, &mut s);
-        assert_eq!(t.fill(entry(2), 6, &mut s).1.unwrap().tag, 0);
-    }
-}
+mod tests;

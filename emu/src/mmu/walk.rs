@@ -93,7 +93,7 @@ pub(super) fn walk(
         bits |= Entry::LARGE | rights_bits(pde, pde) | leaf_bits(cpu, pde);
         let frame = if pae { entry::large_frame_of_pae(pde) } else { entry::large_frame_of_32(pde) };
         bus.watch_table(cpu, pde_at, lin >> shape.large_shift << shape.large_shift, Source::Leaf, pae);
-        return Ok(Entry { tag, frame, bits, origin: pde_at, stale: 0 });
+        return Ok(Entry { tag, frame, bits, origin: pde_at, ..Entry::default() });
     }
     if pae && pde & entry::PAE_RESERVED != 0 {
         return Err(PROTECTION | RESERVED);
@@ -124,7 +124,7 @@ pub(super) fn walk(
     let frame = if pae { entry::frame_of_pae(pte) } else { entry::frame_of_32(pte) };
     bus.watch_table(cpu, pde_at, lin >> shape.large_shift << shape.large_shift, Source::Table, pae);
     bus.watch_table(cpu, pte_at, lin & !0xfff, Source::Leaf, pae);
-    Ok(Entry { tag: lin >> 12, frame, bits, origin: pte_at, stale: 0 })
+    Ok(Entry { tag: lin >> 12, frame, bits, origin: pte_at, ..Entry::default() })
 }
 
 /// Reads an entry, through the data caches.
