@@ -114,6 +114,9 @@ pub struct Cell {
     /// Read keys from a TOML file; options on the command line win
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Run at both ends of the bracket of every estimate of the preset as well; say what moves and what flips
+    #[arg(long)]
+    pub sensitivity: bool,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -36,6 +36,51 @@ fn compare_gives_rows_in_the_order_asked_for_and_equal_bytes_again() {
 }
 
 #[test]
+fn sensitivity_is_a_section_of_every_format() {
+    // All estimates but one are set and so fixed: a sweep of two runs for each strategy.
+    let list = shootdown().args(["list", "cpus", "--format", "json"]).output().unwrap().stdout;
+    let list: Value = serde_json::from_slice(&list).unwrap();
+    let p3 = list.as_array().unwrap().iter().find(|p| p["name"] == "p3").unwrap();
+    let mut fixed = Vec::new();
+    for n in p3["numbers"].as_array().unwrap() {
+        let key = n["key"].as_str().unwrap();
+        if !n["low"].is_null() && key != "cost.invlpg" {
+            fixed
+                .extend(["--set".to_owned(), format!("{key}={}{}", n["value"], n["unit"].as_str().unwrap())]);
+        }
+    }
+    let out = |command: &str, format: &str, more: &[&str]| {
+        let mut run = shootdown();
+        run.args([command, "--format", format]).args(SMALL).args(&fixed).args(more);
+        let output = run.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let two = ["--strategies", "batched,atomic", "--sensitivity"];
+    let json = out("compare", "json", &two);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let s = &report["sensitivity"];
+    assert_eq!(s["estimates"].as_array().unwrap().len(), 1);
+    let low = &s["estimates"][0]["low"];
+    assert_eq!(low["value"], 60.0);
+    let names: Vec<_> = low["strategies"].as_array().unwrap().iter().map(|m| &m["strategy"]).collect();
+    assert_eq!(names, ["batched", "atomic"]);
+    assert_eq!(s["conclusions"].as_array().unwrap().len(), 1);
+    assert_eq!(json, out("compare", "json", &two), "equal bytes again");
+
+    let csv = out("compare", "csv", &two);
+    let columns = csv.lines().next().unwrap().split(',').count();
+    assert!(csv.lines().all(|line| line.split(',').count() == columns));
+    let high = s["estimates"][0]["high"]["strategies"][1]["cycles_per_op"].to_string();
+    assert!(csv.contains(&format!(",atomic,sensitivity.cost.invlpg.high,cycles,{high}\n")), "{high}");
+
+    let text = out("run", "text", &["--strategy", "atomic", "--sensitivity"]);
+    assert!(text.contains("sensitivity: ") && !text.contains("is cheaper than"), "{text}");
+    // Without the option there is none of it.
+    assert!(!out("run", "json", &["--strategy", "atomic"]).contains("sensitivity"));
+}
+
+#[test]
 fn a_configuration_file_says_the_same_as_options() {
     let dir = tempfile::tempdir().unwrap();
     let text = "strategy = \"atomic\"\nmem = \"64M\"\npatience = 200000000\n[kernel]\nnormal = \"16M\"\nwindow = 64\n\

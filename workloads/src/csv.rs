@@ -11,14 +11,32 @@ pub fn render(report: &Report) -> String {
     let config = &report.config;
     let m = &config.machine;
     let mut text = format!("{HEADER}\n");
+    let mut line = |strategy: &str, metric: &str, unit: &str, value: &str| {
+        // No field can hold a comma or a quote: names are made of letters, digits, `-`, `_` and `.`.
+        text.push_str(&format!(
+            "{},{},{},{},{strategy},{metric},{unit},{value}\n",
+            config.workload, m.cpu, m.cpus, m.seed
+        ));
+    };
     for row in &report.rows {
         for (metric, unit, value) in figures(row) {
-            // No field can hold a comma or a quote: names are made of letters, digits, `-`, `_` and `.`.
-            text.push_str(&format!(
-                "{},{},{},{},{},{metric},{unit},{value}\n",
-                config.workload, m.cpu, m.cpus, m.seed, row.strategy
-            ));
+            line(&row.strategy, &metric, unit, &value);
         }
+    }
+    let Some(sensitivity) = &report.sensitivity else { return text };
+    for (estimate, which, end) in sensitivity.ends() {
+        for m in &end.strategies {
+            let metric = format!("sensitivity.{}.{which}", estimate.key);
+            // A run without a figure has an empty field.
+            let field = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+            line(&m.strategy, &metric, "cycles", &field(m.cycles_per_op));
+            line(&m.strategy, &format!("{metric}.change"), "percent", &field(m.change_percent));
+        }
+    }
+    for c in &sensitivity.conclusions {
+        let metric = format!("sensitivity.cheaper-than.{}", c.dearer);
+        line(&c.cheaper, &format!("{metric}.margin"), "percent", &c.margin_percent.to_string());
+        line(&c.cheaper, &format!("{metric}.flips"), "count", &c.flips.len().to_string());
     }
     text
 }

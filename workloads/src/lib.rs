@@ -19,6 +19,7 @@
 //! | latencies | `collect.rs` |
 //! | one run | `run.rs` |
 //! | several runs side by side | `compare.rs` |
+//! | both ends of every estimate's bracket | `sensitivity/` |
 //! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs` |
 //! | the state of a machine that got stuck | `state.rs` |
 
@@ -35,6 +36,7 @@ pub mod micro;
 pub mod plot;
 pub mod report;
 pub mod run;
+pub mod sensitivity;
 pub mod state;
 pub mod statistics;
 pub mod strategy;

@@ -16,6 +16,7 @@
 use crate::cell::Cell;
 use crate::collect::Collector;
 use crate::kernel::{GlobalKmap, Marks};
+use crate::sensitivity::Sensitivity;
 use crate::summary::Summary;
 use crate::{Strategy, image};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub struct Report {
     pub config: Config,
     /// One row for each strategy, in the order asked for.
     pub rows: Vec<Row>,
+    /// What hangs on the preset's estimates, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<Sensitivity>,
 }
 
 /// Everything that decided the run.
@@ -456,7 +460,7 @@ fn checksum(console: &str) -> Option<String> {
 impl Report {
     /// A report of finished rows.
     pub fn new(config: Config, rows: Vec<Row>) -> Report {
-        Report { schema: SCHEMA, config, rows }
+        Report { schema: SCHEMA, config, rows, sensitivity: None }
     }
 
     /// The document: JSON with a newline at its end.

@@ -11,6 +11,7 @@
 //! strategies make another block below.
 
 use crate::report::{Report, Row};
+use crate::sensitivity;
 use crate::strategy::Strategy;
 use shootdown_abi::Activity;
 use shootdown_emu::ledger::Kind;
@@ -76,6 +77,10 @@ pub fn render(report: &Report, paint: Paint) -> String {
     for line in closing(report) {
         text.push_str(&line);
         text.push('\n');
+    }
+    if let Some(s) = &report.sensitivity {
+        text.push('\n');
+        text.push_str(&sensitivity::render(s));
     }
     text
 }

@@ -5,7 +5,10 @@ use crate::output::{Sink, Status, message};
 use crate::{interrupt, settings};
 use anyhow::Result;
 use shootdown_workloads::compare::{Comparison, compare};
-use shootdown_workloads::{Cell, Strategy, csv, table};
+use shootdown_workloads::sensitivity::sweep;
+use shootdown_workloads::{Cell, Outcome, RunError, Strategy, csv, table};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// The command.
@@ -23,8 +26,17 @@ pub fn cells(options: &cli::Cell, cell: &Cell, strategies: &[Strategy]) -> Resul
     cell.machine.validate()?;
     let sink = Sink::open(options.out.as_deref())?;
     let start = Instant::now();
-    let done = match compare(cell, strategies, &interrupt::flag()) {
-        Ok(done) => done,
+    let interrupt = interrupt::flag();
+    let compared = compare(cell, strategies, &interrupt).and_then(|mut done| {
+        let swept = if options.sensitivity {
+            add_sensitivity(&mut done, cell, strategies, &interrupt)?
+        } else {
+            true
+        };
+        Ok((done, swept))
+    });
+    let (done, swept) = match compared {
+        Ok(compared) => compared,
         Err(error) => {
             sink.discard();
             return Err(error.into());
@@ -49,8 +61,31 @@ pub fn cells(options: &cli::Cell, cell: &Cell, strategies: &[Strategy]) -> Resul
         strategies.len(),
         instructions as f64 / 1e6
     ));
-    let sound = done.interrupted.is_empty() && done.report.rows.iter().all(|r| r.problems().is_empty());
+    let sound =
+        swept && done.interrupted.is_empty() && done.report.rows.iter().all(|r| r.problems().is_empty());
     Ok(if sound { Status::Sound } else { Status::Wrong })
+}
+
+/// Adds what hangs on the estimates to the report. False: something was wrong, which is told; without a base run of every
+/// strategy, or after an interrupt, there is no section.
+fn add_sensitivity(
+    done: &mut Comparison,
+    cell: &Cell,
+    strategies: &[Strategy],
+    interrupt: &Arc<AtomicBool>,
+) -> Result<bool, RunError> {
+    if done.outcomes.len() < strategies.len() || !done.outcomes.iter().all(Outcome::is_complete) {
+        message("sensitivity: left out, as not every strategy came to its end");
+        return Ok(false);
+    }
+    let Some(swept) = sweep(cell, strategies, &done.report.rows, interrupt)? else {
+        message("sensitivity: interrupted and left out");
+        return Ok(false);
+    };
+    let problems = swept.problems();
+    problems.iter().for_each(|problem| message(&format!("sensitivity: {problem}")));
+    done.report.sensitivity = Some(swept);
+    Ok(problems.is_empty())
 }
 
 /// What went wrong, to standard error: the stop, what the guest said last, every processor's state.

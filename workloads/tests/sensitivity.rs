@@ -1,0 +1,92 @@
+//! `--sensitivity`: are the ends those of the brackets, their figures those of a run with the number set, and is a
+//! conclusion that hangs on an estimate told as one?
+
+mod common;
+
+use common::{cell, sound};
+use shootdown_emu::Preset;
+use shootdown_workloads::sensitivity::{NOTABLE_PERCENT, Sensitivity, sweep};
+use shootdown_workloads::{Cell, Strategy, compare};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+const STRATEGIES: [Strategy; 2] = [Strategy::Atomic, Strategy::Batched];
+
+/// The default preset with `key` as the only estimate: all others are set, and so fixed, to what they are. The
+/// bracket of `key` is the preset's, or ends at `high`.
+fn with_one_estimate(key: &str, high: Option<f64>) -> Preset {
+    let builtin = Preset::builtin("p3").expect("a built-in preset");
+    let n = builtin.numbers().into_iter().find(|n| n.key == key).expect("a number");
+    let mut text = include_str!("../../emu/costs/p3.toml").to_owned();
+    if let Some(high) = high {
+        let line = text.lines().find(|l| l.starts_with(&format!("{} = ", &key["cost.".len()..])));
+        let line = line.expect("the number's line").to_owned();
+        let changed =
+            line.replace(&format!("high = {}", n.high.expect("a bracket")), &format!("high = {high}"));
+        assert_ne!(changed, line, "the bracket is not where it was");
+        text = text.replace(&line, &changed);
+    }
+    let mut preset = Preset::parse("p3.toml", &text).unwrap_or_else(|e| panic!("{e}"));
+    for n in builtin.numbers().into_iter().filter(|n| n.low.is_some() && n.key != key) {
+        preset.set(&n.key, &format!("{}{}", n.value, n.unit.name())).unwrap_or_else(|e| panic!("{e}"));
+    }
+    preset
+}
+
+fn small(preset: Preset) -> Cell {
+    let mut small = cell(&[("ops", "100")]);
+    small.machine.preset = preset;
+    small
+}
+
+fn swept(cell: &Cell) -> Sensitivity {
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let base = compare::compare(cell, &STRATEGIES, &interrupt).unwrap_or_else(|e| panic!("{e}")).report.rows;
+    let all = sweep(cell, &STRATEGIES, &base, &interrupt).unwrap_or_else(|e| panic!("{e}"));
+    all.expect("nobody interrupts")
+}
+
+#[test]
+fn an_end_is_a_run_with_the_number_set() {
+    let s = swept(&small(with_one_estimate("cost.invlpg", None)));
+    assert_eq!(s.estimates.len(), 1, "numbers that are set are no estimates any more");
+    let e = &s.estimates[0];
+    assert_eq!((e.key.as_str(), e.low.value, e.high.value), ("cost.invlpg", 60.0, 120.0));
+    for (end, value) in [(&e.low, "60"), (&e.high, "120")] {
+        for (m, strategy) in end.strategies.iter().zip(STRATEGIES) {
+            let row = sound(&[("ops", "100"), ("strategy", strategy.name()), ("cost.invlpg", value)]);
+            assert_eq!((m.strategy.as_str(), m.cycles_per_op), (strategy.name(), Some(row.cycles_per_op)));
+            assert!(m.problems.is_empty());
+        }
+    }
+    // `atomic` pays an `invlpg` for each map.
+    let change = |n: usize| e.high.strategies[n].change_percent.expect("a figure");
+    assert!(change(0) > 0.0 && change(0) > change(1), "{} {}", change(0), change(1));
+}
+
+#[test]
+fn a_conclusion_that_hangs_on_an_estimate_flips() {
+    let s = swept(&small(with_one_estimate("cost.invlpg", Some(100_000.0))));
+    let [c] = s.conclusions.as_slice() else { panic!("one pair: {:?}", s.conclusions) };
+    assert_eq!((c.cheaper.as_str(), c.dearer.as_str(), c.ends), ("atomic", "batched", 2));
+    assert_eq!(c.flips.len(), 1, "{c:?}");
+    assert_eq!((c.flips[0].key.as_str(), c.flips[0].value), ("cost.invlpg", 100_000.0));
+    let atomic = &s.estimates[0].high.strategies[0];
+    assert!(atomic.notable && atomic.change_percent.is_some_and(|c| c > NOTABLE_PERCENT));
+}
+
+#[test]
+fn the_number_of_host_threads_does_not_show() {
+    let cell = small(with_one_estimate("cost.cr4_pge_write", None));
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    assert_eq!(alone.install(|| swept(&cell)), swept(&cell));
+}
+
+#[test]
+fn an_interrupted_sweep_gives_nothing() {
+    let cell = small(with_one_estimate("cost.invlpg", None));
+    let never = Arc::new(AtomicBool::new(false));
+    let base = compare::compare(&cell, &STRATEGIES, &never).unwrap_or_else(|e| panic!("{e}")).report.rows;
+    let at_once = Arc::new(AtomicBool::new(true));
+    assert_eq!(sweep(&cell, &STRATEGIES, &base, &at_once).unwrap_or_else(|e| panic!("{e}")), None);
+}
