@@ -5,7 +5,7 @@ mod common;
 
 use common::{cell, sound};
 use shootdown_emu::Preset;
-use shootdown_workloads::sensitivity::{NOTABLE_PERCENT, Sensitivity, sweep};
+use shootdown_workloads::sensitivity::{NOTABLE_PERCENT, Sensitivity, runs, sweep};
 use shootdown_workloads::{Cell, Strategy, compare};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -48,7 +48,9 @@ fn swept(cell: &Cell) -> Sensitivity {
 
 #[test]
 fn an_end_is_a_run_with_the_number_set() {
-    let s = swept(&small(with_one_estimate("cost.invlpg", None)));
+    let cell = small(with_one_estimate("cost.invlpg", None));
+    assert_eq!(runs(&cell, STRATEGIES.len()).unwrap_or_else(|e| panic!("{e}")), 4);
+    let s = swept(&cell);
     assert_eq!(s.estimates.len(), 1, "numbers that are set are no estimates any more");
     let e = &s.estimates[0];
     assert_eq!((e.key.as_str(), e.low.value, e.high.value), ("cost.invlpg", 60.0, 120.0));

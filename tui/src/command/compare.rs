@@ -5,7 +5,7 @@ use crate::output::{Sink, Status, message};
 use crate::{interrupt, settings};
 use anyhow::Result;
 use shootdown_workloads::compare::{Comparison, compare};
-use shootdown_workloads::sensitivity::sweep;
+use shootdown_workloads::sensitivity::{runs, sweep};
 use shootdown_workloads::{Cell, Outcome, RunError, Strategy, csv, table};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -78,6 +78,8 @@ fn add_sensitivity(
         message("sensitivity: left out, as not every strategy came to its end");
         return Ok(false);
     }
+    let runs = runs(cell, strategies.len()).map_err(RunError::from)?;
+    message(&format!("sensitivity: {runs} runs"));
     let Some(swept) = sweep(cell, strategies, &done.report.rows, interrupt)? else {
         message("sensitivity: interrupted and left out");
         return Ok(false);

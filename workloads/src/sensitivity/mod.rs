@@ -118,6 +118,13 @@ struct Variant {
     differs: bool,
 }
 
+/// How many runs a [`sweep`] of a cell under so many strategies takes: an end that costs what the base run does takes none.
+pub fn runs(cell: &Cell, strategies: usize) -> Result<usize, KeyError> {
+    let varied = varied(&cell.machine.preset)?;
+    let ends = varied.iter().flat_map(|v| [&v.low.1, &v.high.1]);
+    Ok(strategies * ends.filter(|end| end.differs).count())
+}
+
 /// Runs `cell` under `strategies` at both ends of every bracket. `base` are the rows of the cell as it is, one for
 /// each strategy. `None`: it was interrupted.
 pub fn sweep(
