@@ -24,7 +24,7 @@ use crate::mmu::tlb::Replacement;
 pub use hierarchy::{CacheGeometry, CacheShape, Topology};
 pub use identity::{Cpuid, Features};
 pub use table::{COSTS, Cost, CostInfo, Costs, Unit};
-use table::{CostTable, RawCost};
+use table::{CostTable, MAX_INSTRUCTION_CYCLES, RawCost};
 pub use tlb::{Geometry, Pair, Second, TlbShape};
 
 /// The presets that are built in: name and text.
@@ -398,6 +398,14 @@ impl Preset {
             match self.cost.get(info.key) {
                 None => return Err(wrong(&key, format!("is missing ({})", info.text))),
                 Some(cost) => cost.check_range(info, self.clock_mhz).map_err(|p| wrong(&key, p))?,
+            }
+        }
+        for (key, own, operands) in self.costs().of_instructions() {
+            if own.saturating_add(operands) > MAX_INSTRUCTION_CYCLES {
+                let most = MAX_INSTRUCTION_CYCLES.saturating_sub(operands);
+                let with = if operands > 0 { ", cost.load and cost.store being added to it" } else { "" };
+                let problem = format!("is {own} cycles; accepted are at most {most}{with}");
+                return Err(wrong(&format!("cost.{key}"), problem));
             }
         }
         Ok(())

@@ -16,6 +16,25 @@ use serde::Deserialize;
 /// The largest cost, in cycles, that a preset may hold.
 pub const MAX_CYCLES: f64 = 100_000_000.0;
 
+/// The most that an instruction may cost by itself, memory operands included, in cycles: what an operation's byte holds.
+pub(crate) const MAX_INSTRUCTION_CYCLES: u32 = u8::MAX as u32;
+
+impl Costs {
+    /// What instructions are charged when they are decoded: key, cycles, and cycles of memory operands on top.
+    pub(super) fn of_instructions(&self) -> [(&'static str, u32, u32); 7] {
+        let operands = self.load.saturating_add(self.store);
+        [
+            ("alu", self.alu, operands),
+            ("branch", self.branch, operands),
+            ("multiply", self.multiply, operands),
+            ("divide", self.divide, operands),
+            ("string_setup", self.string_setup, operands),
+            ("pause", self.pause, operands),
+            ("locked", self.locked, 0),
+        ]
+    }
+}
+
 /// Declares the costs once: field, key, least value in cycles, meaning.
 macro_rules! costs {
     ($($key:ident >= $min:literal $text:literal,)*) => {

@@ -226,6 +226,8 @@ fn a_bad_setting_is_named_and_changes_nothing() {
         ("cost.invlpgs", "1", "no key 'cost.invlpgs'"),
         ("cost.invlpg", "soon", "cost.invlpg 'soon'"),
         ("cost.invlpg", "0", "accepted are 1 to"),
+        ("cost.locked", "1247", "cost.locked is 1247 cycles; accepted are at most 255"),
+        ("cost.divide", "255", "cost.load and cost.store being added to it"),
         ("tlb.data.small", "64", "ENTRIESxWAYS"),
         ("tlb.data.small", "65x4", "sets"),
         ("tlb.data.small", "4096x4", "at most 4096"),

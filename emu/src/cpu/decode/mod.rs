@@ -133,7 +133,7 @@ impl Building {
         let f = form::form(i, mode, &mut op);
         let row = table::row(&f, &mut op);
         op.run = row.run;
-        // Costs of one operation fit a byte in any sensible preset.
+        // Presets with costs that do not fit are refused (`cost::table::MAX_INSTRUCTION_CYCLES`).
         op.cost = row.cost(costs).min(u32::from(u8::MAX)) as u8;
         if self.fuse(&f, &op) {
             return false;
