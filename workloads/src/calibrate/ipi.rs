@@ -26,6 +26,8 @@ const PONG: u8 = 0x41;
 const TARGETS: u32 = 3;
 /// Rounds that are not counted.
 const WARM: u32 = 4;
+/// Targets that are about to go into their loops.
+const READY: u32 = shared(2);
 /// Handlers that have run so far.
 const ARRIVED: u32 = shared(4);
 
@@ -62,6 +64,26 @@ fn rest_for(a: &mut CodeAssembler, iterations: u32) -> Result<(), IcedError> {
     a.jnz(pause)
 }
 
+/// Waits until so many targets are in their loops: before that a message would find their local APICs disabled.
+fn await_targets(a: &mut CodeAssembler, c: &Costs, targets: u32) -> Result<(), IcedError> {
+    let mut wait = a.create_label();
+    // The label of what comes before may be here.
+    a.nop()?;
+    a.set_label(&mut wait)?;
+    a.cmp(dword_ptr(READY), targets)?;
+    a.jne(wait)?;
+    rest_for(a, rest(c))
+}
+
+/// A target's program: says that it is ready and waits for messages.
+fn wait_for_messages(a: &mut CodeAssembler) -> Result<(), IcedError> {
+    let mut wait = a.create_label();
+    a.lock().inc(dword_ptr(READY))?;
+    a.sti()?;
+    a.set_label(&mut wait)?;
+    a.jmp(wait)
+}
+
 /// An IPI, answered by an IPI from the first instruction of the handler, to the first instruction of ours. Both ways
 /// cost the same; on a serial bus the answer also waits until the question's message is through.
 fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError> {
@@ -93,6 +115,7 @@ fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError>
         a.set_label(&mut wait)?;
         a.jmp(wait)?;
         a.set_label(&mut go)?;
+        await_targets(a, c, 1)?;
         a.sti()?;
         for n in [WARM, ROUNDS] {
             let mut next = a.create_label();
@@ -110,12 +133,7 @@ fn round_trip(config: &MachineConfig, c: &Costs) -> Result<Measured, MicroError>
         timed(a, WITHOUT, ROUNDS, &nothing, &nothing)?;
         finish(a)
     })?;
-    m.cpu(1, &|a| {
-        let mut wait = a.create_label();
-        a.sti()?;
-        a.set_label(&mut wait)?;
-        a.jmp(wait)
-    })?;
+    m.cpu(1, &wait_for_messages)?;
     let before_answer = (arrival(c) + f64::from(c.apic_access)).max(f64::from(c.apic_access + c.ipi_bus));
     let model = before_answer + f64::from(c.ipi_latency) + f64::from(c.interrupt_entry_same);
     Ok((what::ROUND_TRIP, model, m.run()?.mean(WITH, WITHOUT, ROUNDS)))
@@ -172,8 +190,7 @@ fn to_the_last(config: &MachineConfig, c: &Costs, targets: u32, send: Emit<'_>) 
     })?;
     m.cpu(0, &|a| {
         a.xor(ebx, ebx)?;
-        // The targets have to be in their loops.
-        rest_for(a, rest(c))?;
+        await_targets(a, c, targets)?;
         for n in [WARM, ROUNDS] {
             let (mut next, mut wait) = (a.create_label(), a.create_label());
             a.xor(esi, esi)?;
@@ -199,11 +216,8 @@ fn to_the_last(config: &MachineConfig, c: &Costs, targets: u32, send: Emit<'_>) 
     })?;
     for cpu in 1..=targets {
         m.cpu(cpu as usize, &|a| {
-            let mut wait = a.create_label();
             a.mov(ebx, taken(cpu))?;
-            a.sti()?;
-            a.set_label(&mut wait)?;
-            a.jmp(wait)
+            wait_for_messages(a)
         })?;
     }
     Ok(m.run()?.mean(WITH, WITHOUT, ROUNDS))
