@@ -125,15 +125,6 @@ fn x87_keeps_its_bytes() {
 }
 
 #[test]
-fn ignored_prefixes_stay_ignored() {
-    // rep bsf eax,ebx is bsf; prefetchnta is a no-op
-    let rep = block(&[0xf3, 0x0f, 0xbc, 0xc3, 0xc3]);
-    let plain = block(&[0x0f, 0xbc, 0xc3, 0xc3]);
-    assert!(same(rep.ops[0].run, plain.ops[0].run));
-    assert!(same(block(&[0x0f, 0x18, 0x03, 0xc3]).ops[0].run, exec::mov::nop));
-}
-
-#[test]
 fn branch_targets_do_not_depend_on_the_address() {
     // nop; jne -3 (to the start)
     let b = block(&[0x90, 0x75, 0xfd]);

@@ -83,6 +83,27 @@ impl Rig {
 }
 
 #[test]
+fn rep_bsf_is_bsf() {
+    // Not tzcnt, which this CPUID does not announce: a source of zero leaves the destination alone.
+    let mut r = rig();
+    for (source, result) in [(0x50, 4), (0, 9)] {
+        r.cpu.regs[..4].copy_from_slice(&[9, 0, 0, source]);
+        assert_eq!(r.run(&[0xf3, 0x0f, 0xbc, 0xc3]), Ok(()));
+        assert_eq!(r.cpu.regs[0], result);
+    }
+}
+
+#[test]
+fn prefetches_do_nothing() {
+    let mut r = rig();
+    r.cpu.regs[3] = 0xffff_fff0;
+    let before = (r.cpu.regs, r.cpu.flags);
+    // prefetchnta [ebx], where nothing is
+    assert_eq!(r.run(&[0x0f, 0x18, 0x03]), Ok(()));
+    assert!((r.cpu.regs, r.cpu.flags) == before);
+}
+
+#[test]
 fn a_fused_pair_does_what_its_halves_do() {
     let heads: [&[u8]; 12] = [
         &[0x39, 0xc8],             // cmp eax,ecx
