@@ -22,7 +22,7 @@ const PAGE: u64 = 4096;
 /// The largest jitter, in cycles.
 pub const MAX_JITTER: u32 = 1_000_000;
 /// Accepted factors on the scheduler's lookahead.
-pub const SLICES: std::ops::RangeInclusive<f64> = 0.1..=8.0;
+pub const SLICES: std::ops::RangeInclusive<f64> = 0.1..=2.0;
 
 /// What an access to an unknown MSR, an empty port or an empty address does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,8 @@ pub struct MachineConfig {
     pub shortcuts: Shortcuts,
     /// The most that scheduling and latencies are lengthened by, in cycles; 0 = exact.
     pub jitter: u32,
-    /// Factor on the scheduler's lookahead, 0.1..=8: how far one processor runs before the others follow, a choice of
-    /// the host's that figures must hardly depend on.
+    /// Factor on the scheduler's lookahead, 0.1..=2: how far one processor runs before the others follow, a choice of
+    /// the host's that figures do not depend on (with `timing=full`).
     pub slice: f64,
     /// The run ends when the slowest processor's clock reaches this many cycles.
     pub max_cycles: Option<u64>,
@@ -217,7 +217,7 @@ impl MachineConfig {
             return Err(ConfigError::Value {
                 key: "slice",
                 given: self.slice.to_string(),
-                accepted: "0.1 to 8",
+                accepted: "0.1 to 2",
             });
         }
         Ok(())
@@ -266,7 +266,7 @@ impl MachineConfig {
                     choice("shortcuts", value, "on, off", &[("on", Shortcuts::On), ("off", Shortcuts::Off)])?;
             }
             "jitter" => self.jitter = number("jitter", value, "0 to 1000000 cycles")?,
-            "slice" => self.slice = number("slice", value, "0.1 to 8")?,
+            "slice" => self.slice = number("slice", value, "0.1 to 2")?,
             "max_cycles" if value == "none" => self.max_cycles = None,
             "max_cycles" => {
                 self.max_cycles =
@@ -451,15 +451,15 @@ mod tests {
             ("strict", "1", "true, false"),
             ("cpus", "-1", "1 to 64"),
             ("max_cycles", "soon", "or none"),
-            ("slice", "thin", "0.1 to 8"),
+            ("slice", "thin", "0.1 to 2"),
             ("colour", "red", "no key 'colour'"),
         ] {
             let e = c.set(key, value).unwrap_err().to_string();
             assert!(e.contains(expect), "{e}");
         }
         assert!(refused(|c| c.jitter = MAX_JITTER + 1).starts_with("jitter"));
-        for slice in [0.0, 0.09, 8.1, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(refused(|c| c.slice = slice).ends_with("accepted are 0.1 to 8"));
+        for slice in [0.0, 0.09, 2.1, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(refused(|c| c.slice = slice).ends_with("accepted are 0.1 to 2"));
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod mmu;
 pub mod mptable;
 pub mod observe;
 pub mod oracle;
+pub mod snapshot;
 pub mod stats;
 pub mod stop;
 

@@ -16,6 +16,7 @@
 //! changes; the same value restored clears the mark (`mmu/invalidate.rs`).
 
 use crate::addr::Frame;
+use crate::config::MAX_CPUS;
 use crate::mmu::Access;
 use crate::mmu::tlb::Entry;
 use crate::observe::{EventBuffer, Wanted, What};
@@ -118,6 +119,8 @@ pub struct Oracle {
     /// PTE writes that other processors have still to be checked for.
     pub(crate) writes: Vec<PteWrite>,
     reports: Vec<StaleUse>,
+    /// The last use of each processor: an instruction that was put off makes its accesses again, at the same cycle.
+    last: Vec<Option<(u64, u32, Access)>>,
     exposure: Histogram<u64>,
 }
 
@@ -136,6 +139,7 @@ impl Oracle {
             given: HashMap::new(),
             writes: Vec::new(),
             reports: Vec::new(),
+            last: vec![None; MAX_CPUS],
             exposure: crate::histogram::new(),
         }
     }
@@ -366,6 +370,12 @@ impl Oracle {
     }
 
     fn report(&mut self, count: &mut Counters, events: &mut EventBuffer, u: StaleUse) {
+        let this = Some((u.cycle, u.linear, u.access));
+        if let Some(last) = self.last.get_mut(usize::from(u.cpu))
+            && std::mem::replace(last, this) == this
+        {
+            return;
+        }
         count.stale_uses += 1;
         count.harmful_uses += u64::from(u.harmful);
         // The first ones, but a harmful one takes the place of a harmless one.

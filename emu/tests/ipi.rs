@@ -3,8 +3,8 @@
 
 use shootdown_emu::config::Shortcuts;
 use shootdown_emu::loader::BootRequest;
-use shootdown_emu::machine::Snapshot;
 use shootdown_emu::observe::{Event, Nobody, Observer, Wanted, What};
+use shootdown_emu::snapshot::Snapshot;
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
 
 const BENCH: &[u8] = include_bytes!("../../kernel-image/prebuilt/bench.elf");

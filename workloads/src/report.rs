@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use shootdown_abi::{Activity, Counter, exit};
 use shootdown_emu::config::Strictness;
 use shootdown_emu::ledger::{Kind, LedgerTotals};
-use shootdown_emu::machine::{CpuSnapshot, Snapshot};
 use shootdown_emu::mmu::tlb::Replacement;
+use shootdown_emu::snapshot::{CpuSnapshot, Snapshot};
 use shootdown_emu::{Machine, MachineConfig, Stop};
 use std::collections::BTreeMap;
 

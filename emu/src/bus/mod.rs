@@ -129,14 +129,19 @@ impl Bus {
         if code {
             cpu.need_care()?;
         }
+        let tables = self.ram.holds_tables(frame);
+        let now = cpu.clock + u64::from(before);
+        if tables {
+            cache::in_order(cpu, self, now)?;
+        }
         cache::access(cpu, self, before, t, size, Want::Write)?;
         self.put(at, size, value);
         if code {
             self.code_writes.push((frame, t.pa as u32 & 0xfff, size));
             self.attention = true;
         }
-        if self.ram.holds_tables(frame) {
-            self.table_written(cpu, t.pa, size, cpu.clock + u64::from(before));
+        if tables {
+            self.table_written(cpu, t.pa, size, now);
         }
         Ok(())
     }
@@ -162,6 +167,7 @@ impl Bus {
                 mmu::recheck(cpu, self, &mut w);
             }
             if w.holders & !own != 0 {
+                self.coherence.shows_to_others(cpu, now);
                 self.oracle.writes.push(w);
             }
         }
@@ -248,6 +254,10 @@ impl Bus {
         if port == MARK_PORT && size == 4 {
             return self.mark(cpu, op, value);
         }
+        // It may end the run.
+        let now = cpu.now(op);
+        cache::in_order(cpu, self, now)?;
+        self.coherence.shown = (self.coherence.shows_at(now), cpu.id);
         let cost = cpu.costs.io;
         cpu.charge(Kind::System, cost);
         match self.devices.write(port, size, value, cpu.now(op)) {
@@ -275,6 +285,14 @@ impl Bus {
         let payload = word & 0x00ff_ffff;
         let Some(mark) = Mark::from_code((word >> 24) as u8) else { return Ok(()) };
         let now = cpu.now(op);
+        let looks_at_all = matches!(mark, Mark::RoiBegin | Mark::RoiEnd);
+        if looks_at_all || matches!(mark, Mark::FrameFreed | Mark::FrameUsed | Mark::SlotGiven) {
+            // The oracle judges what others do by it.
+            cache::in_order(cpu, self, now)?;
+        }
+        if looks_at_all {
+            self.coherence.shown = (self.coherence.shows_at(now), cpu.id);
+        }
         match mark {
             Mark::Activity => {
                 if let Some(a) = Activity::from_code(payload as u8) {

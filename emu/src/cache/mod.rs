@@ -8,13 +8,14 @@
 //!
 //! Lines have 64 bytes (a P6's 32-byte lines move in pairs here). Each processor
 //! has two private levels, the second includes the first; the sockets have a last
-//! level where the preset says so; a directory knows who holds which line. A
-//! processor takes a line from another one, or makes others drop it, in the order
-//! of the clocks: whoever runs ahead of the others within its slice waits with such
-//! an access until its turn ([`Flow::Order`]). Hits in private lines need no
-//! order; that a line is still read for the time of one transfer after another
-//! processor began to write it is what hardware does too. A line under way is
-//! busy until it has arrived, so that processors that contend for it queue.
+//! level where the preset says so; a directory knows who holds which line. A line
+//! changes hands when its transfer is complete ([`delay`]); until then its holder
+//! goes on using it. So a processor that takes a line from another one, or makes
+//! others drop it, waits with the access until all others have come to that moment
+//! ([`Flow::Order`]), and nobody runs past it. Page walks do not wait. Hits in
+//! private lines need no order: what they find cannot be lost within the slice. A
+//! line under way is busy until it has arrived, so that processors that contend for
+//! it queue.
 //!
 //! What an access adds to its instruction's static cost:
 //!
@@ -35,7 +36,7 @@ mod private;
 
 use crate::addr::Frame;
 use crate::bus::Bus;
-use crate::cost::Preset;
+use crate::cost::{Costs, Preset};
 use crate::cpu::Cpu;
 use crate::cpu::op::{Flow, Step};
 use crate::ledger::Kind;
@@ -83,6 +84,8 @@ pub(crate) struct Taken {
     pub line: u64,
     /// They may go on reading it.
     pub keep: bool,
+    /// When it was asked for.
+    pub cycle: u64,
 }
 
 /// What the processors share: directory, last levels, the order of the clocks.
@@ -96,7 +99,13 @@ pub struct Coherence {
     near: Vec<u64>,
     /// The clock of the processor that is next: accesses that concern others must not be later.
     pub(crate) horizon: u64,
+    /// Nothing is put off now: a walk or a delivery has no place to wait in.
+    pub(crate) at_once: bool,
+    /// See [`delay`].
+    delay: u64,
     pub(crate) taken: Vec<Taken>,
+    /// When the others see the last operation that looks at all processors, and whose it was.
+    pub(crate) shown: (u64, usize),
 }
 
 impl Coherence {
@@ -116,8 +125,29 @@ impl Coherence {
             socket,
             near,
             horizon: u64::MAX,
+            at_once: false,
+            delay: delay(&preset.costs()),
             taken: Vec::new(),
+            shown: (0, 0),
         }
+    }
+
+    /// When the others see what is done at cycle `now`.
+    pub(crate) fn shows_at(&self, now: u64) -> u64 {
+        now.saturating_add(self.delay)
+    }
+
+    /// Has somebody yet to come to where it sees what is done at cycle `now`?
+    fn comes_too_early(&self, now: u64) -> bool {
+        !self.at_once && self.shows_at(now) > self.horizon
+    }
+
+    /// What `cpu` does at cycle `now` concerns others: from when they see it on they may do something about it, whatever
+    /// they rested in.
+    pub(crate) fn shows_to_others(&mut self, cpu: &mut Cpu, now: u64) {
+        let at = self.shows_at(now);
+        cpu.slice_end = cpu.slice_end.min(at);
+        self.horizon = self.horizon.min(at);
     }
 
     /// Is the line in the last level of the socket of `cpu`? It is from now on.
@@ -146,6 +176,22 @@ impl Coherence {
     }
 }
 
+/// Cycles from an access to the moment at which its line changes hands, when the transfer is complete: the least time in
+/// which one processor can affect another.
+pub fn delay(costs: &Costs) -> u64 {
+    u64::from(costs.line_transfer.saturating_sub(costs.locked)).max(1)
+}
+
+/// Puts an operation off until all others have come to where they see it, so that where they stand then does not depend
+/// on slices: for what concerns others and takes no line from them.
+pub(crate) fn in_order(cpu: &mut Cpu, bus: &Bus, now: u64) -> Step {
+    if cpu.cache.is_some() && bus.coherence.comes_too_early(now) {
+        cpu.order_until = bus.coherence.shows_at(now);
+        return Err(Flow::Order);
+    }
+    Ok(())
+}
+
 /// Brings the line or lines of `size` bytes in RAM at `t` into the first level of `cpu`, with the right that is
 /// wanted, and charges what that takes. [`Flow::Order`] and [`Flow::Careful`] before anything has changed.
 #[inline]
@@ -167,9 +213,11 @@ pub fn walker_access(cpu: &mut Cpu, bus: &mut Bus, pa: u64, want: Want) {
         && !cpu.mmu.covers(at, want)
     {
         let careful = std::mem::replace(&mut cpu.careful, true);
-        // In careful mode nothing is put off.
+        let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
+        // In careful mode and at once nothing is put off.
         let _ = miss(cpu, bus, 0, pa, at, want);
         cpu.careful = careful;
+        bus.coherence.at_once = at_once;
     }
 }
 
@@ -195,7 +243,8 @@ fn miss(cpu: &mut Cpu, bus: &mut Bus, before: u16, pa: u64, at: usize, want: Wan
         return cpu.settle();
     }
     let contended = view.others != 0;
-    if contended && now > c.horizon && !cpu.careful {
+    if contended && c.comes_too_early(now) {
+        cpu.order_until = c.shows_at(now);
         return Err(Flow::Order);
     }
     let handed_over = (contended && (write || view.exclusive)) || in_second;
@@ -205,13 +254,16 @@ fn miss(cpu: &mut Cpu, bus: &mut Bus, before: u16, pa: u64, at: usize, want: Wan
         let wait = view.ready.saturating_sub(now);
         let cost = whole.saturating_sub(costs.locked).saturating_add(u32::try_from(wait).unwrap_or(u32::MAX));
         if contended {
-            c.taken.push(Taken { from: view.others, tag, line, keep: !write });
+            c.taken.push(Taken { from: view.others, tag, line, keep: !write, cycle: now });
         }
         if write {
             c.leave_other_sockets(id, line, tag);
         }
         c.last_level(id, line, tag);
         c.directory.take(tag, id, write, Some(now + u64::from(cost)));
+        if contended {
+            c.shows_to_others(cpu, now);
+        }
         cpu.count.line_transfers += 1;
         cpu.count.l1_misses += u64::from(!in_first);
         if in_first {

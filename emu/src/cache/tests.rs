@@ -34,6 +34,7 @@ impl Rig {
     /// One aligned access; the cycles that it adds. What others lose, they lose at once.
     fn access(&mut self, cpu: usize, pa: u64, want: Want) -> u64 {
         let before = self.cpus[cpu].clock;
+        self.bus.coherence.horizon = u64::MAX;
         self.try_access(cpu, pa, want).unwrap();
         self.cpus[cpu].clock - before
     }
@@ -49,7 +50,7 @@ impl Rig {
         Ok(())
     }
 
-    fn cost(&self, of: impl Fn(&crate::cost::Costs) -> u32) -> u64 {
+    fn cost(&self, of: impl Fn(&Costs) -> u32) -> u64 {
         u64::from(of(&self.cpus[0].costs))
     }
 }
@@ -135,13 +136,17 @@ fn whoever_runs_ahead_waits_for_the_others_and_has_done_nothing() {
     let mut r = Rig::new(2, 2);
     r.access(0, PAGE, Want::Write);
     r.cpus[1].clock = 500;
-    r.bus.coherence.horizon = 499;
+    let arrives = 500 + delay(&r.cpus[1].costs);
+    r.bus.coherence.horizon = arrives - 1;
     assert_eq!(r.try_access(1, PAGE, Want::Read), Err(Flow::Order));
     assert_eq!((r.cpus[1].clock, r.cpus[1].count.l1_misses), (500, 0));
     assert!(r.cpus[0].mmu.covers(r.bus.ram.offset(Frame(0x100)).unwrap(), Want::Write));
     assert_eq!(r.try_access(1, PAGE + 0x40, Want::Write), Ok(()), "a line that concerns nobody");
-    r.cpus[1].clock = 499;
+    assert_eq!(r.cpus[1].order_until, arrives);
+    r.cpus[1].clock = 500;
+    r.bus.coherence.horizon = arrives;
     assert_eq!(r.try_access(1, PAGE, Want::Read), Ok(()));
+    assert_eq!(r.bus.coherence.horizon, arrives, "nobody is to run past it");
 }
 
 /// Whatever the processors do: one writer alone, or readers; what a first level holds the directory knows.

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod op;
 pub mod run;
 pub mod segment;
+mod spin;
 pub mod word;
 
 use crate::apic::LocalApic;
@@ -181,6 +182,8 @@ pub struct Cpu {
     pub(crate) event_at: u64,
     /// End of the current slice: a repeated string instruction pauses there.
     pub(crate) slice_end: u64,
+    /// Until then an access waits for the processors that come before it; 0: none does.
+    pub(crate) order_until: u64,
     /// The exception behind `Flow::Fault`.
     pub fault: Option<Exception>,
     /// What is behind `Flow::Request`.
@@ -362,6 +365,7 @@ impl Cpu {
             block_cost: 0,
             event_at: u64::MAX,
             slice_end: u64::MAX,
+            order_until: 0,
             fault: None,
             request: None,
             shadow: false,

@@ -12,6 +12,7 @@ use super::block::{Block, Blocks, Mode, key};
 use super::decode::{Decoded, decode_block, decode_single};
 use super::exec::{MAX_INSTRUCTION, interrupt};
 use super::op::{CS, Flow, Op};
+use super::spin::Spin;
 use super::{Cpu, Request, exception::Class, exception::Exception, flags};
 use crate::addr::Frame;
 use crate::bus::Bus;
@@ -55,21 +56,21 @@ struct Jump {
 pub struct Runner {
     jumps: Box<[Jump; JUMPS]>,
     epoch: u64,
-    careful_next: bool,
+    pub(super) careful_next: bool,
     mode: Mode,
     mode_of: (u32, u64),
     random: u64,
-    spin: Option<Spin>,
+    pub(super) spin: Option<Spin>,
     /// In the last slice something ran besides passes of a parked loop: memory may have changed.
-    left_spin: bool,
+    pub(super) left_spin: bool,
 }
 
 /// Static costs of blocks that ran in the fast lane and are not yet in ledger and counters (the clock has them).
 #[derive(Default)]
-struct Sum {
-    cycles: u64,
-    locked: u64,
-    instructions: u64,
+pub(super) struct Sum {
+    pub(super) cycles: u64,
+    pub(super) locked: u64,
+    pub(super) instructions: u64,
 }
 
 impl Sum {
@@ -78,21 +79,6 @@ impl Sum {
         cpu.ledger.add(Kind::Locked, self.locked);
         cpu.count.instructions += self.instructions;
     }
-}
-
-/// State at the end of one pass through a spin candidate.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Spin {
-    number: u32,
-    regs: [u32; 8],
-    flags: flags::Flags,
-    clock: u64,
-    stale_uses: u64,
-    /// The pass began in the state in which it ended.
-    parked: bool,
-    cost: u32,
-    locked: u32,
-    instructions: u16,
 }
 
 impl Runner {
@@ -122,36 +108,6 @@ impl Runner {
         self.left_spin
     }
 
-    /// Is the processor in a loop that only waits, with nothing to break it but a change of memory or an event?
-    pub fn parked(&self, cpu: &Cpu) -> bool {
-        self.spin.is_some_and(|s| s.parked && s.clock == cpu.clock)
-            && !self.careful_next
-            && !cpu.shadow
-            && !cpu.interrupt_waits()
-    }
-
-    /// Moves a parked processor by as many whole passes as begin below `slice_end`, if none of them comes near its
-    /// next event: what a slice would do, without running a pass. False: nothing was done.
-    pub fn pass_slice(&mut self, cpu: &mut Cpu, slice_end: u64) -> bool {
-        let Some(s) = &mut self.spin else { return false };
-        let cost = s.cost.max(1);
-        let left = slice_end.saturating_sub(cpu.clock);
-        let n = match u32::try_from(left) {
-            Ok(left) => u64::from(left.div_ceil(cost)),
-            Err(_) => left.div_ceil(u64::from(cost)),
-        };
-        let cycles = n * u64::from(cost);
-        if cpu.clock + cycles >= cpu.event_at {
-            return false;
-        }
-        cpu.clock += cycles;
-        s.clock = cpu.clock;
-        cpu.ledger.add(Kind::Compute, cycles - n * u64::from(s.locked));
-        cpu.ledger.add(Kind::Locked, n * u64::from(s.locked));
-        cpu.count.instructions += n * u64::from(s.instructions);
-        true
-    }
-
     /// Runs until the clock reaches `slice_end` (checked between blocks), an event, or a request.
     pub fn run_slice(
         &mut self,
@@ -170,7 +126,7 @@ impl Runner {
             if cpu.clock >= cpu.event_at {
                 return Pause::Event;
             }
-            if cpu.clock >= slice_end {
+            if cpu.clock >= cpu.slice_end {
                 return Pause::SliceEnd;
             }
             let mut single = options.fill || options.single;
@@ -211,7 +167,7 @@ impl Runner {
                 || cpu.clock + u64::from(block.cost) >= cpu.event_at
                 || !self.mode.contains(Mode::FLAT);
             if !careful {
-                if let Some(p) = self.run_lane(cpu, bus, blocks, number, slice_end, options) {
+                if let Some(p) = self.run_lane(cpu, bus, blocks, number, options) {
                     return p;
                 }
                 continue;
@@ -250,7 +206,6 @@ impl Runner {
         bus: &mut Bus,
         blocks: &Blocks,
         first: u32,
-        slice_end: u64,
         options: RunOptions,
     ) -> Option<Pause> {
         cpu.careful = false;
@@ -283,6 +238,7 @@ impl Runner {
                 let done = block.ops.len() - ops.as_slice().len();
                 sum.flush(cpu);
                 self.left_spin = true;
+                self.spin = None;
                 return leave(cpu, bus, &block.ops[..done], flow, &mut self.careful_next);
             }
             cpu.clock += cost;
@@ -295,20 +251,20 @@ impl Runner {
             }
             if cpu.eip == start {
                 if block.spin && options.skip_spins {
-                    self.skip(cpu, block, number, before, slice_end, &mut sum);
-                    if cpu.clock >= slice_end {
+                    self.skip(cpu, block, number, before, &mut sum);
+                    if cpu.clock >= cpu.slice_end {
                         break Some(Pause::SliceEnd);
                     }
                 } else {
                     self.left_spin = true;
-                    if cpu.clock >= slice_end {
+                    if cpu.clock >= cpu.slice_end {
                         break Some(Pause::SliceEnd);
                     }
                 }
                 continue;
             }
             self.left_spin = true;
-            if cpu.clock >= slice_end {
+            if cpu.clock >= cpu.slice_end {
                 break Some(Pause::SliceEnd);
             }
             let Some(pa) = cpu.mmu.hit_fetch(cpu.eip) else { break None };
@@ -320,63 +276,6 @@ impl Runner {
         };
         sum.flush(cpu);
         result
-    }
-
-    /// If a pass through the block began and ended in the same state and nothing but static cost was charged, every
-    /// further pass is the same until the slice or the processor's quiet time ends: skip them in one go. The state at
-    /// the beginning is that at the end of the pass before, which may lie in an earlier slice: the clock tells that
-    /// nothing happened in between, and what others wrote since is seen by the pass itself.
-    fn skip(
-        &mut self,
-        cpu: &mut Cpu,
-        block: &Block,
-        number: u32,
-        before: u64,
-        slice_end: u64,
-        sum: &mut Sum,
-    ) {
-        let regs = cpu.regs.first_chunk::<8>().copied().unwrap_or_default();
-        let mut now = Spin {
-            number,
-            regs,
-            flags: cpu.flags,
-            clock: cpu.clock,
-            stale_uses: cpu.count.stale_uses,
-            parked: false,
-            cost: block.cost,
-            locked: block.locked,
-            instructions: block.instructions,
-        };
-        let cost = u64::from(block.cost).max(1);
-        let same = self.spin.is_some_and(|s| {
-            s.clock == before
-                && s.number == number
-                && before + cost == now.clock
-                && s.regs == now.regs
-                && s.flags == now.flags
-                && s.stale_uses == now.stale_uses
-        });
-        now.parked = same;
-        self.left_spin |= !same;
-        self.spin = Some(now);
-        if !same || cpu.clock >= slice_end || cpu.event_at == u64::MAX && slice_end == u64::MAX {
-            return;
-        }
-        // Passes that would begin below the slice's end, and run fast (end below the event).
-        let left = slice_end - cpu.clock;
-        let mut n = match u32::try_from(left) {
-            // The usual case, and a 32-bit division is several times as fast.
-            Ok(left) => u64::from(left.div_ceil(block.cost.max(1))),
-            Err(_) => left.div_ceil(cost),
-        };
-        if cpu.clock + n * cost >= cpu.event_at {
-            n = (cpu.event_at - cpu.clock).saturating_sub(1) / cost;
-        }
-        cpu.clock += n * cost;
-        sum.cycles += n * cost;
-        sum.locked += n * u64::from(block.locked);
-        sum.instructions += n * u64::from(block.instructions);
-        self.spin = Some(Spin { clock: cpu.clock, ..now });
     }
 
     /// Number of the block at CS:EIP.

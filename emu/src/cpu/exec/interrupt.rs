@@ -70,8 +70,11 @@ pub fn deliver_interrupt(cpu: &mut Cpu, bus: &mut Bus, vector: u8) -> Result<(),
 fn deliver(cpu: &mut Cpu, bus: &mut Bus, first: Exception, source: Source) -> Result<(), Request> {
     // Between blocks the clock is exact: accesses need not ask for careful mode.
     let careful = std::mem::replace(&mut cpu.careful, true);
+    // Nor is any of them put off: a delivery is not begun twice.
+    let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
     let result = deliver_chain(cpu, bus, first, source);
     cpu.careful = careful;
+    bus.coherence.at_once = at_once;
     result
 }
 

@@ -1,35 +1,41 @@
 //! The machine: processors, bus, block cache, and the order in which they move.
 //!
 //! One host thread. The processor with the lowest time runs next, for a slice of
-//! at most the lookahead, the least time in which one processor can affect
-//! another (one line transfer). A halted processor's time is that of its next
-//! event, so a lone runner gets the whole way to it. Ties go by processor number.
+//! a part of the least time in which one processor can affect another (one line
+//! transfer, [`cache::delay`]). A halted processor's time is that of its next event,
+//! so a lone runner gets the whole way to it. Ties go by processor number.
 //!
 //! ```text
 //!  loop { pick the lowest time -> events that are due -> slice -> notes for the others }
 //! ```
 //!
+//! Which processor may run how far is in [`order`], messages between them are in
+//! [`messages`].
+//!
 //! Between slices the machine acts on what the slice noted: messages get their
 //! arrival time, PTE writes are checked against the other processors' TLBs, write
 //! rights are revoked, changed code is dropped from the block cache.
 
+mod messages;
+mod order;
+
 use crate::addr::Frame;
-use crate::apic::{Ipi, LocalApic, Mode as Delivery, Role, Trigger, targets};
+use crate::apic::{LocalApic, Role};
 use crate::bus::{Bus, ram::Ram};
 use crate::cache::{self, Coherence, Private};
 use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness, Timing};
-use crate::cost::Costs;
 use crate::cpu::block::Blocks;
 use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
 use crate::device::Devices;
-use crate::ledger::{Kind, LedgerTotals};
+use crate::ledger::Kind;
 use crate::loader::{BootRequest, LoadError};
 use crate::mmu::{self, Mmu, MmuOptions};
-use crate::observe::{Observer, Wanted, What};
-use crate::stats::Counters;
+use crate::observe::{Observer, Wanted};
+use crate::snapshot::{CpuSnapshot, Snapshot};
 use crate::stop::Stop;
-use shootdown_abi::{Activity, Counter, Mark};
+use messages::Arrival;
+use shootdown_abi::{Activity, Mark};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -37,94 +43,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A slice is never longer than this, so that limits and the host's wish to stop are seen.
 const LONGEST_SLICE: u64 = 1 << 22;
-
-/// A message on its way to one processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Arrival {
-    cycle: u64,
-    /// Order of sending, for messages that arrive in the same cycle.
-    order: u64,
-    from: usize,
-    vector: u8,
-    delivery: Delivery,
-}
-
-impl Ord for Arrival {
-    fn cmp(&self, other: &Arrival) -> std::cmp::Ordering {
-        (self.cycle, self.order).cmp(&(other.cycle, other.order))
-    }
-}
-
-impl PartialOrd for Arrival {
-    fn partial_cmp(&self, other: &Arrival) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// One processor's figures at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CpuSnapshot {
-    /// Its clock in cycles.
-    pub clock: u64,
-    /// Its counters.
-    pub count: Counters,
-    /// Its ledger.
-    pub ledger: LedgerTotals,
-}
-
-/// All figures at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Per processor.
-    pub cpus: Vec<CpuSnapshot>,
-    /// Counters that the guest keeps.
-    pub guest: [u64; Counter::ALL.len()],
-}
-
-impl Snapshot {
-    /// Figures since `earlier`.
-    pub fn since(&self, earlier: &Snapshot) -> Snapshot {
-        let mut guest = self.guest;
-        guest.iter_mut().zip(&earlier.guest).for_each(|(a, b)| *a -= b);
-        Snapshot {
-            guest,
-            cpus: self
-                .cpus
-                .iter()
-                .zip(&earlier.cpus)
-                .map(|(a, b)| CpuSnapshot {
-                    clock: a.clock - b.clock,
-                    count: a.count.since(&b.count),
-                    ledger: a.ledger.since(&b.ledger),
-                })
-                .collect(),
-        }
-    }
-
-    /// Greatest clock, in cycles.
-    pub fn cycles(&self) -> u64 {
-        self.cpus.iter().map(|c| c.clock).max().unwrap_or(0)
-    }
-
-    /// Counters of all processors together.
-    pub fn totals(&self) -> Counters {
-        let mut t = Counters::default();
-        self.cpus.iter().for_each(|c| t.add(&c.count));
-        t
-    }
-
-    /// Ledgers of all processors together.
-    pub fn ledger(&self) -> LedgerTotals {
-        let mut t = LedgerTotals::default();
-        self.cpus.iter().for_each(|c| t.add(&c.ledger));
-        t
-    }
-
-    /// A counter of the guest.
-    pub fn guest(&self, counter: Counter) -> u64 {
-        self.guest[counter as usize]
-    }
-}
 
 /// A modelled machine.
 pub struct Machine {
@@ -146,6 +64,10 @@ pub struct Machine {
     roi: (Option<Snapshot>, Option<Snapshot>),
     /// Per processor, when it can next do something ([`Machine::time_of`]); kept apart because every turn reads them all.
     times: Vec<u64>,
+    /// How many processors wait with an access for the others (`order_until`).
+    waiting: usize,
+    /// Per processor: it rests in a loop that only waits, and its clock stands where it began to.
+    resting: Vec<bool>,
     /// Counts slices in which memory may have changed.
     version: u64,
     /// Per processor, the version that its last slice has seen or made.
@@ -197,7 +119,7 @@ impl Machine {
                 fill,
                 single: false,
             },
-            lookahead: lookahead(&costs, config.slice),
+            lookahead: order::lookahead(&costs, config.timing, config.slice),
             sent: 0,
             apic_bus_free: 0,
             random: mix(config.seed, 1 << 32),
@@ -206,6 +128,8 @@ impl Machine {
             progress: (0, 0),
             roi: (None, None),
             times: vec![0; config.cpus],
+            waiting: 0,
+            resting: vec![false; config.cpus],
             version: 1,
             seen: vec![0; config.cpus],
             config,
@@ -334,7 +258,14 @@ impl Machine {
             }
             self.drain(observer);
         };
-        let now = self.cpus.iter().filter(|c| c.state == State::Running).map(|c| c.clock).max().unwrap_or(0);
+        let latest = |m: &Machine| {
+            m.cpus.iter().filter(|c| c.state == State::Running).map(|c| c.clock).max().unwrap_or(0)
+        };
+        if !matches!(stop, Stop::Exit(_)) {
+            self.bus.coherence.shown = (latest(self), 0);
+        }
+        self.settle_resting();
+        let now = latest(self);
         self.settle_halted(now);
         self.drain(observer);
         stop
@@ -359,66 +290,10 @@ impl Machine {
         }
     }
 
-    /// When a processor can next do something: its clock, or the event that a halted one waits for.
-    fn time_of(&self, i: usize) -> u64 {
-        let c = &self.cpus[i];
-        match c.state {
-            State::Running => c.clock,
-            State::Halted | State::WaitForSipi => c.event_at.max(c.clock),
-            State::Shutdown => u64::MAX,
-        }
-    }
-
-    /// The processor that moves next, its time, and the time of the one after it.
-    #[inline(always)]
-    fn next(&self) -> (usize, u64, u64) {
-        let (mut first, mut second, mut i) = (u64::MAX, u64::MAX, 0);
-        for (j, &t) in self.times.iter().enumerate() {
-            if t < first {
-                second = first;
-                first = t;
-                i = j;
-            } else if t < second {
-                second = t;
-            }
-        }
-        (i, first, second)
-    }
-
-    /// Takes over a processor's time after a change of its clock, state or next event.
-    #[inline(always)]
-    fn retime(&mut self, i: usize) {
-        self.times[i] = self.time_of(i);
-    }
-
-    fn slice_end(&self, first: u64, second: u64) -> u64 {
-        (first + self.lookahead).max(second).min(first + LONGEST_SLICE)
-    }
-
-    /// While every running processor is parked and has made a pass since memory last changed, nothing can happen but
-    /// the next event. The slices up to it are gone through in order, but without running the passes.
-    fn pass_quiet_time(&mut self) {
-        let quiet = |(j, c): (usize, &Cpu)| {
-            c.state != State::Running || (self.seen[j] == self.version && self.runners[j].parked(c))
-        };
-        if !self.cpus.iter().enumerate().all(quiet) {
-            return;
-        }
-        // Bounded, so that limits are looked at now and then.
-        for _ in 0..10_000 {
-            let (i, first, second) = self.next();
-            let end = self.slice_end(first, second);
-            let c = &mut self.cpus[i];
-            if c.state != State::Running || c.clock >= c.event_at || !self.runners[i].pass_slice(c, end) {
-                return;
-            }
-            self.times[i] = c.clock;
-        }
-    }
-
     fn turn(&mut self) -> Option<Stop> {
         let (mut i, mut first, mut second) = self.next();
-        if self.seen[i] == self.version
+        if self.config.timing == Timing::Flat
+            && self.seen[i] == self.version
             && self.cpus[i].state == State::Running
             && self.runners[i].parked(&self.cpus[i])
         {
@@ -432,6 +307,10 @@ impl Machine {
             self.wake(i, first);
             return None;
         }
+        if self.resting[i] {
+            self.rouse(i, first);
+        }
+        self.waiting -= usize::from(std::mem::take(&mut self.cpus[i].order_until) != 0);
         if self.cpus[i].clock >= self.cpus[i].event_at {
             self.arrivals(i);
             if self.cpus[i].state != State::Running {
@@ -440,10 +319,11 @@ impl Machine {
             }
         }
         let end = self.slice_end(first, second);
-        self.bus.coherence.horizon = second;
+        self.bus.coherence.horizon = self.horizon(i, second);
         self.bus.attention = false;
         let pause =
             self.runners[i].run_slice(&mut self.cpus[i], &mut self.bus, &mut self.blocks, end, self.options);
+        self.waiting += usize::from(self.cpus[i].order_until != 0);
         if self.runners[i].left_spin() {
             self.version += 1;
         }
@@ -462,6 +342,10 @@ impl Machine {
             }
         };
         self.notes(i);
+        self.resting[i] = self.options.skip_spins
+            && self.config.timing == Timing::Full
+            && self.cpus[i].state == State::Running
+            && self.runners[i].parked(&self.cpus[i]);
         self.retime(i);
         stop
     }
@@ -488,14 +372,6 @@ impl Machine {
         None
     }
 
-    /// Earliest cycle at which something arrives at processor `i`.
-    fn plan(&mut self, i: usize) {
-        let timer = self.cpus[i].apic.timer_due().unwrap_or(u64::MAX);
-        let message = self.inboxes[i].peek().map_or(u64::MAX, |a| a.0.cycle);
-        self.cpus[i].event_at = timer.min(message);
-        self.retime(i);
-    }
-
     /// A processor that waits gets its event at cycle `now`.
     fn wake(&mut self, i: usize, now: u64) {
         let c = &mut self.cpus[i];
@@ -508,39 +384,6 @@ impl Machine {
             c.charge(Kind::Halted, cost);
         }
         self.retime(i);
-    }
-
-    /// Takes in all timer expiries and messages that are due.
-    fn arrivals(&mut self, i: usize) {
-        let now = self.cpus[i].clock;
-        while let Some(due) = self.cpus[i].apic.timer_due()
-            && due <= now
-        {
-            self.cpus[i].apic.timer_fire(due);
-        }
-        while let Some(Reverse(a)) = self.inboxes[i].peek().copied()
-            && a.cycle <= now
-        {
-            self.inboxes[i].pop();
-            self.arrive(i, a);
-        }
-        self.plan(i);
-    }
-
-    fn arrive(&mut self, i: usize, a: Arrival) {
-        let c = &mut self.cpus[i];
-        match a.delivery {
-            Delivery::Fixed | Delivery::LowestPriority => {
-                c.apic.accept(a.vector, Trigger::Edge);
-                c.count.ipis_received += 1;
-                let what = What::IpiArrived { vector: a.vector, from: a.from as u8 };
-                self.bus.events.push(Wanted::IPIS, i, a.cycle, what);
-            }
-            Delivery::Nmi => c.nmi = true,
-            Delivery::Init => system::init(c, &mut self.bus),
-            Delivery::Startup if c.state == State::WaitForSipi => system::start_up(c, a.vector),
-            _ => {}
-        }
     }
 
     fn request(&mut self, i: usize, r: Request) -> Option<Stop> {
@@ -558,6 +401,7 @@ impl Machine {
             }
             Request::Stop(s) => Some(s),
             Request::Mark(mark, _) => {
+                self.settle_resting();
                 let now = self.cpus[i].clock;
                 self.settle_halted(now);
                 let s = self.snapshot();
@@ -581,13 +425,6 @@ impl Machine {
 
     /// Acts on what processor `i` noted during its slice.
     fn notes(&mut self, i: usize) {
-        if !self.bus.code_writes.is_empty() {
-            for (frame, offset, len) in std::mem::take(&mut self.bus.code_writes) {
-                if self.blocks.invalidate(frame, offset, len) {
-                    self.bus.ram.unwatch_code(frame);
-                }
-            }
-        }
         if !self.bus.revoked.is_empty() {
             for slot in std::mem::take(&mut self.bus.revoked) {
                 for (_, c) in self.cpus.iter_mut().enumerate().filter(|(j, _)| *j != i) {
@@ -596,18 +433,40 @@ impl Machine {
             }
         }
         if !self.bus.coherence.taken.is_empty() {
-            for t in self.bus.coherence.taken.drain(..) {
-                for (_, c) in self.cpus.iter_mut().enumerate().filter(|(j, _)| t.from >> j & 1 != 0) {
-                    cache::lose(c, &t);
+            let reached = self.reached(i);
+            let mut taken = std::mem::take(&mut self.bus.coherence.taken);
+            for t in taken.drain(..) {
+                let mut from = t.from;
+                while from != 0 {
+                    let j = from.trailing_zeros() as usize;
+                    from &= from - 1;
+                    if !t.keep {
+                        self.rouse_to_see(j, i, t.cycle, reached);
+                    }
+                    if let Some(c) = self.cpus.get_mut(j) {
+                        cache::lose(c, &t);
+                    }
+                }
+            }
+            self.bus.coherence.taken = taken;
+        }
+        if !self.bus.code_writes.is_empty() {
+            let until = self.reached(i).min(self.cpus[i].clock);
+            (0..self.cpus.len()).for_each(|j| self.rouse(j, until));
+            for (frame, offset, len) in std::mem::take(&mut self.bus.code_writes) {
+                if self.blocks.invalidate(frame, offset, len) {
+                    self.bus.ram.unwatch_code(frame);
                 }
             }
         }
         if !self.bus.oracle.writes.is_empty() {
+            let reached = self.reached(i);
             for mut w in std::mem::take(&mut self.bus.oracle.writes) {
                 let mut holders = w.holders & !(1 << i);
                 while holders != 0 {
                     let j = holders.trailing_zeros() as usize;
                     holders &= holders - 1;
+                    self.rouse_to_see(j, i, w.cycle, reached);
                     if let Some(c) = self.cpus.get_mut(j) {
                         mmu::recheck(c, &mut self.bus, &mut w);
                     }
@@ -634,52 +493,6 @@ impl Machine {
             self.bus.ram.unwatch_tables(frame);
         }
     }
-
-    /// When a message that was written at cycle `sent` leaves. A P6's serial bus carries one message at a time, a
-    /// broadcast as one, whoever it reaches (the sender alone too: its APIC may send such a message over the bus and
-    /// hear it there). Until it is through, its sender's ICR shows it as pending; a command written meanwhile waits
-    /// its turn. Later processors send over the system bus, at once: theirs never shows a message as pending.
-    /// (SDM vol. 3A, "System Bus Vs. APIC Bus", "Interrupt Command Register (ICR)".)
-    fn leaves(&mut self, from: usize, sent: u64) -> u64 {
-        let busy = u64::from(self.cpus[from].costs.ipi_bus);
-        if busy == 0 {
-            return sent;
-        }
-        let leaves = sent.max(self.apic_bus_free);
-        self.apic_bus_free = leaves + busy;
-        self.cpus[from].apic.hold_send(self.apic_bus_free);
-        leaves
-    }
-
-    fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
-        let leaves = self.leaves(from, sent);
-        if ipi.mode == Delivery::InitDeassert {
-            return;
-        }
-        let mask = targets(ipi, from, self.config.apic_kind(), self.cpus.iter().map(|c| c.apic.view()));
-        self.cpus[from].count.ipis += 1;
-        let what = What::IpiSent { vector: ipi.vector, targets: mask };
-        self.bus.events.push(Wanted::IPIS, from, sent, what);
-        for j in 0..self.cpus.len() {
-            if mask >> j & 1 == 0 {
-                continue;
-            }
-            let mut latency = u64::from(self.cpus[from].costs.ipi_latency);
-            if self.config.jitter > 0 {
-                self.random = mix(self.random, j as u64);
-                latency += self.random % (u64::from(self.config.jitter) + 1);
-            }
-            self.sent += 1;
-            self.inboxes[j].push(Reverse(Arrival {
-                cycle: leaves + latency,
-                order: self.sent,
-                from,
-                vector: ipi.vector,
-                delivery: ipi.mode,
-            }));
-            self.plan(j);
-        }
-    }
 }
 
 /// Moves a waiting processor's clock to `now`; the cycles are idle.
@@ -693,12 +506,6 @@ fn idle_until(c: &mut Cpu, now: u64) {
         c.ledger.add(Kind::Halted, idle);
         c.ledger.switch(before, c.clock);
     }
-}
-
-/// How far a processor may run ahead of the others, in cycles: the least time in which one can affect another.
-fn lookahead(costs: &Costs, slice: f64) -> u64 {
-    let least = costs.line_transfer.min(costs.line_transfer_remote).min(costs.ipi_latency);
-    ((f64::from(least) * slice).round() as u64).max(1)
 }
 
 /// A step of a 64-bit mixing generator: all randomness of a machine comes from its seed.
