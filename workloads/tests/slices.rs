@@ -1,0 +1,71 @@
+//! Quantum independence: how far the host lets a processor run ahead of the others is its own affair. Halving and doubling
+//! the slice moves no mean that a comparison reports by more than one per cent.
+
+mod common;
+
+use common::cell;
+use shootdown_workloads::{Row, Strategy, compare};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+const STRATEGIES: [Strategy; 3] = [Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq];
+const SEEDS: [&str; 3] = ["1", "2", "3"];
+/// What any mean may move by.
+const TOLERANCE: f64 = 0.01;
+
+/// One task for each processor, and no timer tick within the run: a preempted kmap takes a thousand times as long as
+/// another, and one more of them in a short run moves the mean by per cents, whatever the reason for it.
+const LOAD: [(&str, &str); 4] = [("tasks", "4"), ("cpus", "4"), ("ops", "300"), ("tick", "1000000000")];
+
+/// The means of a row, in cycles.
+fn means(row: &Row) -> [(&'static str, f64); 5] {
+    [
+        ("cycles per operation", row.cycles_per_op),
+        ("wall cycles per operation", row.wall_cycles_per_op),
+        ("kmap", row.kmap_latency.mean),
+        ("shootdown, initiator", row.initiator_latency.mean),
+        ("shootdown, target", row.target_latency.mean),
+    ]
+}
+
+/// Means of the rows of all strategies, over the seeds.
+fn figures(cpu: &str, slice: &str) -> Vec<(String, f64)> {
+    let mut sums: Vec<(String, f64)> = Vec::new();
+    for seed in SEEDS {
+        let keys = [LOAD.as_slice(), &[("cpu", cpu), ("seed", seed), ("slice", slice)]].concat();
+        let done = compare::compare(&cell(&keys), &STRATEGIES, &Arc::new(AtomicBool::new(false)));
+        let rows = done.unwrap_or_else(|e| panic!("{e}")).report.rows;
+        let all = rows.iter().flat_map(|row| {
+            assert_eq!(row.problems(), Vec::<String>::new(), "{}", row.strategy);
+            means(row).map(|(what, mean)| (format!("{cpu}, {}: {what}", row.strategy), mean))
+        });
+        let all: Vec<_> = all.collect();
+        if sums.is_empty() {
+            sums = all;
+        } else {
+            sums.iter_mut().zip(all).for_each(|(sum, (_, mean))| sum.1 += mean);
+        }
+    }
+    sums.into_iter().map(|(what, sum)| (what, sum / SEEDS.len() as f64)).collect()
+}
+
+#[test]
+fn half_and_double_slices_move_no_mean_by_more_than_one_per_cent() {
+    let mut most = (String::from("nothing"), 0.0_f64);
+    for cpu in ["p3", "haswell-ep"] {
+        let whole = figures(cpu, "1");
+        assert!(whole.iter().filter(|(_, mean)| *mean > 0.0).count() > 10, "{whole:?}");
+        for slice in ["0.5", "2"] {
+            for ((what, before), (_, after)) in whole.iter().zip(figures(cpu, slice)) {
+                // `atomic` shoots nothing down.
+                let moved = if *before == after { 0.0 } else { (after - before) / before };
+                println!("{:+.3} % {what} at slice {slice}: {before:.1} to {after:.1}", moved * 100.0);
+                if moved.abs() > most.1.abs() {
+                    most = (format!("{what} at slice {slice}"), moved);
+                }
+            }
+        }
+    }
+    println!("moved most: {} by {:+.3} %", most.0, most.1 * 100.0);
+    assert!(most.1.abs() <= TOLERANCE, "{} moved by {:+.3} %", most.0, most.1 * 100.0);
+}
