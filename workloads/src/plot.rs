@@ -4,10 +4,13 @@
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 400.0;
+const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 20.0;
-const TOP: f64 = 48.0;
+/// Room for the title and three rows of the legend, which stands above the chart so that no line crosses it.
+const TOP: f64 = 92.0;
+const LEGEND: f64 = 42.0;
+const LEGEND_COLUMNS: usize = 2;
 const BOTTOM: f64 = 56.0;
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
@@ -142,18 +145,19 @@ impl Plot {
             for p in &series.points {
                 mark(&mut s, i, colour, x.at(p.0), y.at(p.1));
             }
-            let at = TOP + 10.0 + 18.0 * i as f64;
+            let left = LEFT + (i % LEGEND_COLUMNS) as f64 * (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS as f64;
+            let at = LEGEND + 18.0 * (i / LEGEND_COLUMNS) as f64;
             let _ = writeln!(
                 s,
                 "<line x1=\"{}\" y1=\"{at}\" x2=\"{}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"1.8\"{dash}/>",
-                LEFT + 12.0,
-                LEFT + 40.0
+                left,
+                left + 28.0
             );
-            mark(&mut s, i, colour, LEFT + 26.0, at);
+            mark(&mut s, i, colour, left + 14.0, at);
             let _ = writeln!(
                 s,
                 "<text x=\"{}\" y=\"{}\">{}</text>",
-                LEFT + 48.0,
+                left + 36.0,
                 at + 4.0,
                 escaped(&series.name)
             );
@@ -256,5 +260,8 @@ mod tests {
         assert!(svg.contains("a &lt; b") && svg.matches("<polyline").count() == 2);
         assert_eq!(svg.matches("stroke-dasharray").count(), 2);
         assert_eq!(svg, plot.svg());
+        // The last row of the fullest legend ends above the chart.
+        let rows = COLOURS.len().div_ceil(LEGEND_COLUMNS);
+        assert!(LEGEND + 18.0 * (rows - 1) as f64 + 9.0 < TOP);
     }
 }
