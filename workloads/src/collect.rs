@@ -10,6 +10,7 @@
 //! that in which the machine delivers events: processors may be out of step by
 //! one slice, less than a line transfer.
 
+use crate::waits::WaitCollector;
 use hdrhistogram::Histogram;
 use shootdown_abi::{FLUSH_VECTOR, Mark};
 use shootdown_emu::config::MAX_CPUS;
@@ -32,6 +33,7 @@ pub struct Collector {
     target: Histogram<u64>,
     flush_ipis: u64,
     flush_ipi_targets: u64,
+    waits: WaitCollector,
 }
 
 impl Default for Collector {
@@ -54,6 +56,7 @@ impl Collector {
             target: shootdown_emu::histogram::new(),
             flush_ipis: 0,
             flush_ipi_targets: 0,
+            waits: WaitCollector::default(),
         }
     }
 
@@ -82,9 +85,18 @@ impl Collector {
         self.flush_ipi_targets
     }
 
+    /// Waiting by cause.
+    pub fn waits(&self) -> &WaitCollector {
+        &self.waits
+    }
+
     fn mark(&mut self, cpu: usize, cycle: u64, mark: Mark, payload: u32) {
         match mark {
-            Mark::RoiBegin => *self = Collector { measuring: true, ..Collector::new() },
+            Mark::RoiBegin => {
+                // What was waited for is known across the edge.
+                let waits = std::mem::take(&mut self.waits);
+                *self = Collector { measuring: true, waits, ..Collector::new() };
+            }
             Mark::RoiEnd => self.measuring = false,
             Mark::KmapBegin => {
                 self.kmaps.insert(payload, cycle);
@@ -118,6 +130,7 @@ impl Observer for Collector {
 
     fn event(&mut self, event: &Event) {
         let cpu = usize::from(event.cpu);
+        self.waits.event(event);
         match event.what {
             What::Mark(mark, payload) => self.mark(cpu, event.cycle, mark, payload),
             What::IpiSent { vector: FLUSH_VECTOR, targets } if self.measuring => {

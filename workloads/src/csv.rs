@@ -98,6 +98,11 @@ fn figures(row: &Row) -> Vec<(String, &'static str, String)> {
     for (name, cycles) in &row.ledger.kind {
         add(&format!("kind.{name}"), "cycles", cycles.to_string());
     }
+    for (name, parts) in [("lock-spin", &row.waits.lock_spin), ("ack-wait", &row.waits.ack_wait)] {
+        for (part, cycles) in parts {
+            add(&format!("waits.{name}.{part}"), "cycles", cycles.to_string());
+        }
+    }
     add("cycles", "cycles", row.cycles.to_string());
     all
 }

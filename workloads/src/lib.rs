@@ -16,7 +16,7 @@
 //! | which strategies and planted faults there are | `strategy.rs` |
 //! | `--set key=value` | `cell.rs`, `kernel.rs` |
 //! | configuration files | `config_file.rs` |
-//! | latencies | `collect.rs` |
+//! | latencies | `collect.rs`; what was waited for `waits.rs` |
 //! | one run | `run.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
@@ -43,6 +43,7 @@ pub mod strategy;
 pub mod summary;
 pub mod table;
 pub mod validation;
+pub mod waits;
 pub mod workload;
 
 pub use cell::{Cell, KeyError};

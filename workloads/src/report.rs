@@ -18,6 +18,7 @@ use crate::collect::Collector;
 use crate::kernel::{GlobalKmap, Marks};
 use crate::sensitivity::Sensitivity;
 use crate::summary::Summary;
+use crate::waits::Waits;
 use crate::{Strategy, image};
 use serde::{Deserialize, Serialize};
 use shootdown_abi::{Activity, Counter, exit};
@@ -341,6 +342,10 @@ pub struct Row {
     pub exposure: Summary,
     pub stale_reports: Vec<StaleSection>,
     pub ledger: LedgerSection,
+    /// The ledger's `lock-spin` and `ack-wait` by what was waited for, exactly.
+    pub waits: Waits,
+    /// The same for each processor.
+    pub waits_by_cpu: Vec<Waits>,
     pub instructions: u64,
     pub cycles: u64,
     pub cpus: Vec<CpuSection>,
@@ -356,7 +361,9 @@ impl Row {
         console: &str,
     ) -> Row {
         let all = machine.snapshot();
-        let region = region(machine, &all);
+        let (begin, end) = edges(machine, &all);
+        let region = begin.map_or_else(|| end.clone(), |begin| end.since(begin));
+        let waits = collector.waits().waits(begin, end);
         let (total, count) = (all.totals(), region.totals());
         let operations = all.guest(Counter::Operations);
         let cycles = region.cycles();
@@ -415,6 +422,8 @@ impl Row {
                 })
                 .collect(),
             ledger: LedgerSection::new(&region.ledger()),
+            waits: Waits::sum(&waits),
+            waits_by_cpu: waits,
             instructions: count.instructions,
             cycles,
             cpus: region.cpus.iter().map(CpuSection::new).collect(),
@@ -442,12 +451,11 @@ impl Row {
     }
 }
 
-/// The region of interest; as much of it as there was, if the guest did not get to its end.
-fn region(machine: &Machine, all: &Snapshot) -> Snapshot {
+/// Begin and end of the region of interest; of as much of it as there was, if the guest did not get to its end.
+fn edges<'a>(machine: &'a Machine, all: &'a Snapshot) -> (Option<&'a Snapshot>, &'a Snapshot) {
     match machine.region_of_interest() {
-        (Some(begin), Some(end)) if end.cycles() >= begin.cycles() => end.since(begin),
-        (Some(begin), _) => all.since(begin),
-        (None, _) => all.clone(),
+        (Some(begin), Some(end)) if end.cycles() >= begin.cycles() => (Some(begin), end),
+        (begin, _) => (begin, all),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sensitivity;
 use crate::strategy::Strategy;
 use shootdown_abi::Activity;
 use shootdown_emu::ledger::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Is the output a terminal that likes colour?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Field {
 
 enum Line {
     Section(&'static str),
-    Fields(&'static str, Vec<Field>),
+    Fields(String, Vec<Field>),
 }
 
 /// The table with its heading and closing line.
@@ -160,10 +160,14 @@ fn painted(text: &str, tone: Tone, paint: Paint) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
+/// The parts of a figure of a row, by name.
+type Parts = fn(&Row) -> &BTreeMap<String, u64>;
+
 fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
     let clock = report.config.machine.clock_mhz;
     let best = cheapest(&report.rows).map(|r| r.cycles_per_op);
-    let each = |label, f: &dyn Fn(&Row) -> Field| Line::Fields(label, rows.iter().map(f).collect());
+    let each =
+        |label: &str, f: &dyn Fn(&Row) -> Field| Line::Fields(label.into(), rows.iter().map(f).collect());
     let latency = |label, f: &dyn Fn(&Row) -> u64| {
         each(label, &|r| {
             let cycles = f(r);
@@ -228,6 +232,23 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
     for kind in FLUSHING {
         lines.push(each(kind.name(), &|r| share(&r.ledger.kind, kind.name())));
     }
+    let waiting: [(_, Parts); 2] = [
+        ("lock spin, by what the holder was doing", |r| &r.waits.lock_spin),
+        ("acknowledgements, by what the last target was doing", |r| &r.waits.ack_wait),
+    ];
+    for (title, part) in waiting {
+        // Only what shows in one of the columns.
+        let shown = |r: &Row, n: u64| n > 0 && n * 2000 >= r.ledger.activity.values().sum();
+        let names =
+            rows.iter().flat_map(|r| part(r).iter().filter(|(_, n)| shown(r, **n)).map(|(name, _)| name));
+        let names: BTreeSet<_> = names.collect();
+        if !names.is_empty() {
+            lines.push(Line::Section(title));
+        }
+        for name in names {
+            lines.push(each(name, &|r| of_all(part(r).get(name), &r.ledger.activity)));
+        }
+    }
     lines.extend([
         Line::Section("correctness"),
         count("stale uses", &|r| r.stale_uses),
@@ -240,8 +261,13 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
 
 /// Per cent of all cycles on one axis of the ledger, with a bar.
 fn share(axis: &BTreeMap<String, u64>, name: &str) -> Field {
+    of_all(axis.get(name), axis)
+}
+
+/// Per cent that a part has of all cycles of a ledger, with a bar.
+fn of_all(part: Option<&u64>, axis: &BTreeMap<String, u64>) -> Field {
     let all: u64 = axis.values().sum();
-    let part = axis.get(name).copied().unwrap_or(0);
+    let part = part.copied().unwrap_or(0);
     let share = if all == 0 { 0.0 } else { part as f64 / all as f64 };
     Field::with(format!("{:.1} %", share * 100.0), bar(share))
 }

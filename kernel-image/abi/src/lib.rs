@@ -98,6 +98,9 @@ codes! {
         Count = 13 "count",
         /// This processor now runs the task whose id is the payload.
         Switch = 14 "switch",
+        /// This processor waits for a lock; payload: number of the processor that it sees holding it plus one, or 0 when
+        /// it sees the lock free. Sent before the activity `LockSpin` begins, and each time the lock is seen in other hands.
+        WaitsFor = 15 "waits-for",
     }
 }
 

@@ -1,22 +1,30 @@
-//! The spinlock of Linux 2.4: test and set, unfair, `pause` while it is taken.
+//! The spinlock of Linux 2.4: one word, unfair, `pause` while it is taken.
 //!
 //! [`SpinLock::lock`] leaves interrupts as they are and turns preemption off: a
 //! holder may be interrupted but keeps its processor. Data that an interrupt
 //! handler locks too must be taken with [`SpinLock::lock_irqsave`] everywhere.
-//! Only a processor that really waits changes its activity to `LockSpin`.
+//!
+//! Only a processor that really waits changes its activity to `LockSpin`. So that
+//! its time can be charged to what the holder does meanwhile, the word names the
+//! holder (2.4's holds a flag), and the waiter says whom it sees there: taking a
+//! free lock costs no mark.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use shootdown_abi::Activity;
+use shootdown_abi::{Activity, Mark};
 
 use crate::arch::insn;
-use crate::{marks, sched};
+use crate::{marks, percpu, sched};
+
+/// The word of a lock that nobody holds.
+const FREE: u32 = 0;
 
 /// Mutual exclusion between processors.
 pub struct SpinLock<T> {
-    taken: AtomicU32,
+    /// Number of the holder plus one; [`FREE`].
+    holder: AtomicU32,
     data: UnsafeCell<T>,
 }
 
@@ -39,7 +47,7 @@ pub struct SpinGuard<'a, T> {
 impl<T> SpinLock<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        SpinLock { taken: AtomicU32::new(0), data: UnsafeCell::new(data) }
+        SpinLock { holder: AtomicU32::new(FREE), data: UnsafeCell::new(data) }
     }
 
     /// Takes the lock, spinning with interrupts as they are.
@@ -59,23 +67,41 @@ impl<T> SpinLock<T> {
         SpinGuard { lock: self, irqs: Irqs::Saved(flags) }
     }
 
+    /// Preemption is off: the holder keeps its processor.
     #[inline]
     fn take(&self) {
-        if self.taken.swap(1, Ordering::Acquire) != 0 {
-            self.spin();
+        let me = percpu::cpu_id() as u32 + 1;
+        if let Err(holder) = self.try_take(me) {
+            self.spin(me, holder);
         }
     }
 
+    /// Not a swap: that would overwrite the name of the holder. On failure, the holder.
+    #[inline]
+    fn try_take(&self, me: u32) -> Result<u32, u32> {
+        self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed)
+    }
+
     #[cold]
-    fn spin(&self) {
+    fn spin(&self, me: u32, mut seen: u32) {
+        marks::mark(Mark::WaitsFor, seen);
         let before = marks::activity(Activity::LockSpin);
         loop {
-            // Read until it looks free: a swap would take the line away from the holder each time.
-            while self.taken.load(Ordering::Relaxed) != 0 {
+            // Read until the word changes: an attempt would take the line away from the holder each time. Nothing else
+            // is in this loop, so that the emulator can skip its passes.
+            let mut now = self.holder.load(Ordering::Relaxed);
+            while now == seen {
                 insn::pause();
+                now = self.holder.load(Ordering::Relaxed);
             }
-            if self.taken.swap(1, Ordering::Acquire) == 0 {
-                break;
+            seen = now;
+            marks::mark(Mark::WaitsFor, seen);
+            if seen == FREE {
+                match self.try_take(me) {
+                    Ok(_) => break,
+                    Err(holder) => seen = holder,
+                }
+                marks::mark(Mark::WaitsFor, seen);
             }
         }
         marks::activity(before);
@@ -86,7 +112,7 @@ impl<T> SpinLock<T> {
     /// # Safety
     /// The caller's processor holds the lock and nobody uses the data any more.
     pub unsafe fn force_unlock(&self) {
-        self.taken.store(0, Ordering::Release);
+        self.holder.store(FREE, Ordering::Release);
     }
 }
 
@@ -96,7 +122,7 @@ impl<T> SpinGuard<'_, T> {
     /// [`SpinLock::lock_irqsave`] would have restored.
     pub fn unlock_irqs_off(self) -> Option<u32> {
         debug_assert!(!insn::irqs_on());
-        self.lock.taken.store(0, Ordering::Release);
+        self.lock.holder.store(FREE, Ordering::Release);
         sched::preempt_enable();
         let flags = match self.irqs {
             Irqs::Untouched => None,
@@ -127,7 +153,7 @@ impl<T> DerefMut for SpinGuard<'_, T> {
 impl<T> Drop for SpinGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.taken.store(0, Ordering::Release);
+        self.lock.holder.store(FREE, Ordering::Release);
         if let Irqs::Saved(flags) = self.irqs {
             insn::irq_restore(flags);
         }
