@@ -11,8 +11,8 @@
 //! What concerns others (a line that they hold, an entry of a page table, a frame
 //! given back) takes effect one transfer after it was asked for ([`cache::delay`]).
 //! The access waits until all others have come to that moment, and nobody runs past
-//! it. Walks and interrupt deliveries do not wait; that they come early shows only
-//! to one who races them for the line. Of two at one time the lower number moves
+//! it. Walks, interrupt deliveries and first touches of a line that nobody has do not
+//! wait; that they come early shows only to one who races them for the line. Of two at one time the lower number moves
 //! first. Without caches (`timing=flat`) nothing waits, and a processor's view of
 //! another may be a slice off.
 //!
