@@ -68,7 +68,7 @@ fn the_lock_is_not_made_guilty_of_the_flush() {
 
 #[test]
 fn a_run_that_does_not_reach_its_end_is_booked_up_to_there() {
-    let row = outcome(&[("strategy", "shared-invlpg"), ("max-cycles", "30000000")]).row;
+    let row = outcome(&[("strategy", "shared-invlpg"), ("ops", "5000"), ("max-cycles", "30000000")]).row;
     assert_eq!(row.stop.reason, "cycle-limit");
     assert!(sum(&row.waits.lock_spin) > 0);
     exact("cycle limit", &row);
