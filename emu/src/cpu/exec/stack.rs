@@ -10,6 +10,7 @@ use crate::cpu::exception::Exception;
 use crate::cpu::flags::{AC, DF, ID, IF, IOPL, NT, RF, TF, VIF, VIP, VM};
 use crate::cpu::op::{Op, SS, Step};
 use crate::cpu::word::Word;
+use crate::mmu::Access;
 
 /// `push reg`.
 pub fn push_r<W: Word, S: Stack>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
@@ -56,14 +57,28 @@ pub fn pop_m<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     Any::store(cpu, bus, op, v).inspect_err(|_| cpu.regs[4] = esp)
 }
 
-/// `pusha`, `pushad`.
+/// `pusha`, `pushad`. Beyond the limit nothing is written; with real-mode segments that is #GP, not #SS.
 pub fn pusha<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    if !cpu.seg[usize::from(SS)].is_flat_data() {
+        check_room::<W>(cpu)?;
+    }
     // The top of the stack first: a fault in the middle leaves ESP, and repeating writes the same values.
     for i in 0..8u8 {
         let v = W::reg(&cpu.regs, i);
         store_stack(cpu, bus, op, -(W::BYTES as i32) * (i32::from(i) + 1), v)?;
     }
     move_stack(cpu, -(W::BYTES as i32) * 8);
+    Ok(())
+}
+
+/// Checks all the places that `pusha` writes.
+fn check_room<W: Word>(cpu: &mut Cpu) -> Step {
+    for i in 1..=8 {
+        let ea = cpu.regs[4].wrapping_sub(W::BYTES * i) & cpu.stack_mask();
+        if let Err(flow) = cpu.segment_check(SS, ea, W::BYTES, Access::Write) {
+            return if cpu.real_segments() { cpu.raise(Exception::GP0) } else { Err(flow) };
+        }
+    }
     Ok(())
 }
 

@@ -1,19 +1,19 @@
 //! Handlers run as the decoder chooses them, on a bare processor: flat protected
 //! mode, ring 0, paging off. (Single instructions are checked against captured
-//! results in `tests/host32.rs`; here is what those cannot show.)
+//! results in `tests/conformance/`; here is what those cannot show.)
 
 use crate::apic::{LocalApic, Role};
 use crate::bus::{Bus, ram::Ram};
 use crate::cache::Coherence;
 use crate::cost::Preset;
-use crate::cpu::Cpu;
 use crate::cpu::block::Mode;
 use crate::cpu::decode::{Decoded, decode_block, decode_single};
 use crate::cpu::exception::Exception;
 use crate::cpu::exec::system::enter_multiboot;
 use crate::cpu::flags::{DF, IF, IOPL};
-use crate::cpu::op::{DS, Flow, Op};
+use crate::cpu::op::{DS, Flow, Op, SS};
 use crate::cpu::segment::Segment;
+use crate::cpu::{Cpu, cr0};
 use crate::device::Devices;
 use crate::mmu::{Mmu, MmuOptions};
 
@@ -252,6 +252,23 @@ fn stack_instructions_leave_esp_when_they_fault() {
         assert_eq!(r.run_ops(&ops), Err(Flow::Fault));
         assert_eq!((r.cpu.fault.take(), r.cpu.regs[4]), (Some(Exception::GP0), 0x8000));
     }
+}
+
+#[test]
+fn pusha_beyond_the_limit_writes_nothing() {
+    let mut r = rig();
+    r.cpu.set_segment(SS, Segment::real(0x2000));
+    r.fill(0x2_0000, 0x10);
+    let before = r.memory(0x2_0000, 0x10);
+    r.cpu.regs[4] = 15;
+    let ops = r.ops(Mode::empty(), &[0x60], true);
+    // The eighth push lies at offset FFFF: #SS with protected segments, #GP in real mode.
+    assert_eq!(r.run_ops(&ops), Err(Flow::Fault));
+    assert_eq!((r.cpu.fault.take(), r.cpu.regs[4]), (Some(Exception::SS0), 15));
+    r.cpu.cr0 &= !cr0::PE;
+    assert_eq!(r.run_ops(&ops), Err(Flow::Fault));
+    assert_eq!((r.cpu.fault.take(), r.cpu.regs[4]), (Some(Exception::GP0), 15));
+    assert_eq!(r.memory(0x2_0000, 0x10), before);
 }
 
 #[test]
