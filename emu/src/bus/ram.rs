@@ -39,13 +39,21 @@ pub struct Ram {
     table: Vec<u32>,
     bytes: Vec<u8>,
     used: usize,
+    /// There is RAM in the adapter area, too.
+    adapters_filled: bool,
 }
 
 impl Ram {
     /// Memory of `size` bytes (a multiple of 4 KiB, at most 64 GiB); nothing is allocated yet.
     pub fn new(size: u64) -> Ram {
         let top = if size > LOW_RAM_END { FOUR_GIB + (size - LOW_RAM_END) } else { size.max(1 << 20) };
-        Ram { size, table: vec![0; (top >> 12) as usize], bytes: Vec::new(), used: 0 }
+        Ram { size, table: vec![0; (top >> 12) as usize], bytes: Vec::new(), used: 0, adapters_filled: false }
+    }
+
+    /// Puts RAM into the adapter area A0000-DFFFF, too: a processor alone with its memory, as when single
+    /// instructions are captured.
+    pub fn fill_adapter_area(&mut self) {
+        self.adapters_filled = true;
     }
 
     /// Size in bytes as configured.
@@ -62,7 +70,7 @@ impl Ram {
     pub fn contains(&self, frame: Frame) -> bool {
         let pa = u64::from(frame.0) << 12;
         (frame.0 as usize) < self.table.len()
-            && !(0xa_0000..0xe_0000).contains(&pa)
+            && (self.adapters_filled || !(0xa_0000..0xe_0000).contains(&pa))
             && !(LOW_RAM_END..FOUR_GIB).contains(&pa)
             && (pa < 0x10_0000 || pa < self.size || pa >= FOUR_GIB)
     }
@@ -266,6 +274,14 @@ mod tests {
         assert!(ram.poke(FOUR_GIB + (512 << 20) - 1, &[2]));
         assert!(!ram.poke(FOUR_GIB + (512 << 20), &[2]));
         assert_eq!(ram.touched(), 8192);
+    }
+
+    #[test]
+    fn the_adapter_area_is_ram_only_when_filled() {
+        let mut ram = Ram::new(1 << 20);
+        assert!(!ram.poke(0xa_0000, &[1]) && !ram.poke(0xd_ffff, &[1]));
+        ram.fill_adapter_area();
+        assert!(ram.poke(0xa_0000, &[1]) && ram.poke(0xd_ffff, &[1]));
     }
 
     #[test]

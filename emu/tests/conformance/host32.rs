@@ -1,30 +1,23 @@
-//! Every ordinary instruction against a real processor: single instructions whose
-//! results were captured in 32-bit user mode, flat segments, CPL 3.
-//!
-//! The tests lie in `host32/tests.jsonl.gz` below the folder named by
-//! `SHOOTDOWN_CONFORMANCE`, else below `../shared/conformance` beside the
-//! repository. Where there is no such folder the test says so and checks nothing.
+//! The set `host32`: single instructions whose results were captured in 32-bit user mode, flat segments, CPL 3.
 //!
 //! Each line gives the registers, memory and bytes before, and registers, memory
 //! and exception after. The exception is delivered through an IDT in guest memory,
 //! so delivery to ring 0 is checked on the way.
 
+use crate::memory::Memory;
+use crate::tally::Tally;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
-use shootdown_emu::addr::Frame;
 use shootdown_emu::cpu::op::{CS, DS, ES, SS};
 use shootdown_emu::cpu::segment::{Segment, attr};
 use shootdown_emu::cpu::{Table, cr0};
 use shootdown_emu::{Machine, MachineConfig, Preset};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::Path;
 
-/// Windows of data memory that are compared: base addresses, each 128 KiB.
-const WINDOWS: [u32; 2] = [0, 0x2000_0000];
-const WINDOW_BYTES: usize = 0x2_0000;
-const PAGE: usize = 4096;
+/// Windows of data memory that are compared: base address and bytes.
+const WINDOWS: [(u32, usize); 2] = [(0, 0x2_0000), (0x2000_0000, 0x2_0000)];
 /// Where the supervisor's tables lie.
 const TSS: u32 = 0x3800_0000;
 const IDT: u32 = 0x3800_1000;
@@ -64,13 +57,6 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).expect("hex")).collect()
 }
 
-fn folder() -> PathBuf {
-    match std::env::var_os("SHOOTDOWN_CONFORMANCE") {
-        Some(f) => f.into(),
-        None => [env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "conformance"].iter().collect(),
-    }
-}
-
 /// A machine with one processor, paging off, and a supervisor that catches every exception.
 fn machine() -> Machine {
     let mut config = MachineConfig::new(Preset::builtin("p3").expect("built-in preset"));
@@ -78,9 +64,6 @@ fn machine() -> Machine {
     config.memory = 1 << 30;
     let mut m = Machine::new(config).expect("valid configuration");
     let ram = &mut m.bus_mut().ram;
-    for base in WINDOWS {
-        assert!(ram.poke(u64::from(base), &vec![0; WINDOW_BYTES]));
-    }
     let flat = |kind: u64| 0x00cf_0000_0000_ffffu64 | kind << 40;
     let tss = u64::from(TSS);
     let gdt = [
@@ -153,47 +136,10 @@ fn outcome(m: &Machine) -> ([u32; 10], i32, Option<u32>) {
     (out, vector, code)
 }
 
-struct Memory {
-    want: [Vec<u8>; 2],
-}
-
-impl Memory {
-    fn write(&mut self, at: u32, data: &[u8]) {
-        for (base, want) in WINDOWS.into_iter().zip(&mut self.want) {
-            let from = at.wrapping_sub(base) as usize;
-            if let Some(place) = want.get_mut(from..from + data.len()) {
-                place.copy_from_slice(data);
-            }
-        }
-    }
-
-    /// First byte that differs: (address, wanted, found). The machine's memory is repaired.
-    fn difference(&self, m: &mut Machine) -> Option<(u32, u8, u8)> {
-        let ram = &mut m.bus_mut().ram;
-        let mut first = None;
-        for (base, want) in WINDOWS.into_iter().zip(&self.want) {
-            for (page, want) in (base..).step_by(PAGE).zip(want.chunks(PAGE)) {
-                let at = ram.offset(Frame(page >> 12)).expect("RAM");
-                let have = &ram.bytes()[at..at + PAGE];
-                if want != have {
-                    let i = want.iter().zip(have).position(|(a, b)| a != b).unwrap_or(0);
-                    first = first.or(Some((page + i as u32, want[i], have[i])));
-                    ram.bytes_mut()[at..at + PAGE].copy_from_slice(want);
-                }
-            }
-        }
-        first
-    }
-}
-
 /// Runs one case; what is wrong, if anything.
-fn run(m: &mut Machine, memory: &mut Memory, case: &Case) -> Result<(), String> {
-    let poke = |m: &mut Machine, memory: &mut Memory, at: u32, data: &[u8]| {
-        memory.write(at, data);
-        assert!(m.bus_mut().ram.poke(u64::from(at), data), "memory of the case");
-    };
+fn run_case(m: &mut Machine, memory: &mut Memory, case: &Case) -> Result<(), String> {
     for (at, hex) in &case.m {
-        poke(m, memory, *at, &bytes(hex));
+        memory.place(m, *at, &bytes(hex));
     }
     assert!(m.bus_mut().ram.poke(u64::from(case.i[8]), &bytes(&case.b)), "code of the case");
     m.forget_code();
@@ -208,13 +154,9 @@ fn run(m: &mut Machine, memory: &mut Memory, case: &Case) -> Result<(), String> 
         }
     }
     for (at, hex) in &case.w {
-        memory.write(*at, &bytes(hex));
+        memory.want(*at, &bytes(hex));
     }
-    let changed = memory.difference(m);
-    // Data memory is zero between cases.
-    for (at, hex) in case.m.iter().chain(&case.w) {
-        poke(m, memory, *at, &vec![0; hex.len() / 2]);
-    }
+    let changed = memory.settle(m);
     if let Some(s) = stop {
         return Err(s.to_string());
     }
@@ -242,29 +184,17 @@ fn run(m: &mut Machine, memory: &mut Memory, case: &Case) -> Result<(), String> 
     }
 }
 
-#[test]
-fn instructions_do_what_the_processor_does() {
-    let path = folder().join("host32").join("tests.jsonl.gz");
-    let Ok(file) = File::open(&path) else {
-        eprintln!("host32: no captured instructions found (SHOOTDOWN_CONFORMANCE); nothing is checked");
-        return;
-    };
+/// Runs the set in `folder`.
+pub fn run(folder: &Path, tally: &mut Tally) -> Result<(), String> {
+    let path = folder.join("tests.jsonl.gz");
+    let file = File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut m = machine();
-    let mut memory = Memory { want: [vec![0; WINDOW_BYTES], vec![0; WINDOW_BYTES]] };
-    let mut failures: BTreeMap<String, (usize, String)> = BTreeMap::new();
-    let mut total = 0;
-    for line in BufReader::new(GzDecoder::new(file)).lines() {
-        let case: Case = serde_json::from_str(&line.expect("readable file")).expect("a case");
-        total += 1;
-        if let Err(what) = run(&mut m, &mut memory, &case) {
-            let first = || (0, format!("{} at eflags {:#x}: {what}", case.b, case.i[9]));
-            failures.entry(case.f.clone()).or_insert_with(first).0 += 1;
-        }
+    let mut memory = Memory::new(&mut m, &WINDOWS);
+    for (n, line) in BufReader::new(GzDecoder::new(file)).lines().enumerate() {
+        let line = line.map_err(|e| format!("line {}: {e}", n + 1))?;
+        let case: Case = serde_json::from_str(&line).map_err(|e| format!("line {}: {e}", n + 1))?;
+        let result = run_case(&mut m, &mut memory, &case);
+        tally.count(&case.f, result.map_err(|what| format!("{} at eflags {:#x}: {what}", case.b, case.i[9])));
     }
-    for (form, (n, first)) in &failures {
-        eprintln!("{form}: {n} wrong, first {first}");
-    }
-    eprintln!("host32: {total} cases, {} forms with failures", failures.len());
-    assert!(total > 0, "the file of captured instructions is empty");
-    assert!(failures.is_empty());
+    Ok(())
 }
