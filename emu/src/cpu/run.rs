@@ -433,10 +433,8 @@ fn run_careful(
             return leave(cpu, bus, &block.ops[..=i], flow, careful_next);
         }
     }
+    // Not cut to 16 bits: code that runs on past offset FFFF leaves its segment, it does not wrap.
     cpu.eip = cpu.eip.wrapping_add(u32::from(block.bytes));
-    if !block.ops.is_empty() && block.bytes > 0 && !cpu.seg[CS as usize].big() {
-        cpu.eip &= 0xffff;
-    }
     settle_block(cpu, block);
     None
 }
