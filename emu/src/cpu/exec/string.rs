@@ -4,7 +4,8 @@
 //! the registers at the element that faulted, and the instruction goes on from
 //! there. It stops at the first element at whose end an event is due
 //! (`cpu.event_at`) or the slice ends, and is dispatched again, as the processor takes
-//! interrupts between elements.
+//! interrupts between elements. The flags of repeated `cmps` and `scas` change when the repetition
+//! is over: a fault in the middle finds them as before the instruction (vol. 2, `REP`).
 //!
 //! `rep movs` and `rep stos` upwards work on whole spans within a page while both
 //! pages are in the front array and their lines in the first-level cache. A span ends where the elements would have stopped,
@@ -217,6 +218,7 @@ pub fn once<W: Word, O: StringOp>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step
 pub fn repeat<W: Word, O: StringOp>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let cost = cpu.costs.string_element;
     let upwards = cpu.flags.rest & DF == 0;
+    let flags = cpu.flags;
     let mut left = MAX_ELEMENTS;
     loop {
         let count = cpu.regs[1] & op.mask;
@@ -226,7 +228,7 @@ pub fn repeat<W: Word, O: StringOp>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> St
         let most = count.min(left).min(until_event(cpu, op, cost));
         let mut done = if upwards { O::span::<W>(cpu, bus, op, most) } else { 0 };
         if done == 0 {
-            O::element::<W>(cpu, bus, op)?;
+            O::element::<W>(cpu, bus, op).inspect_err(|_| cpu.flags = flags)?;
             done = 1;
         }
         left -= done;
@@ -237,6 +239,7 @@ pub fn repeat<W: Word, O: StringOp>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> St
         }
         let due = cpu.now(op) >= cpu.event_at.min(cpu.slice_end);
         if count != done && (due || left == 0) {
+            cpu.flags = flags;
             return Err(Flow::Repeat);
         }
     }

@@ -10,7 +10,7 @@ use crate::cpu::block::Mode;
 use crate::cpu::decode::{Decoded, decode_block, decode_single};
 use crate::cpu::exception::Exception;
 use crate::cpu::exec::system::enter_multiboot;
-use crate::cpu::flags::{DF, IF, IOPL};
+use crate::cpu::flags::{ARITH, DF, IF, IOPL, PF, ZF};
 use crate::cpu::op::{DS, Flow, Op, SS};
 use crate::cpu::segment::Segment;
 use crate::cpu::{Cpu, cr0};
@@ -215,6 +215,24 @@ fn a_fault_in_the_middle_of_a_repetition_keeps_what_was_done() {
     assert_eq!((r.cpu.regs[1], r.cpu.regs[6], r.cpu.regs[7]), (96, 0x3000, 0x8010));
     assert_eq!(r.memory(0x8000, 16), r.memory(0x2ff0, 16));
     assert_eq!(r.memory(0x8010, 4), [0; 4]);
+}
+
+#[test]
+fn a_fault_in_the_middle_of_a_repeated_comparison_finds_the_flags_of_before() {
+    let mut r = rig();
+    let ds = r.cpu.seg[DS as usize];
+    r.cpu.set_segment(DS, Segment::new(ds.selector, 0, 0x2fff, ds.attr));
+    let ops = r.ops(Mode::CODE32 | Mode::STACK32, &[0xf3, 0xa6], true);
+    r.cpu.flags.set(ARITH & !ZF);
+    let before = r.cpu.flags.get();
+    (r.cpu.regs[1], r.cpu.regs[6], r.cpu.regs[7]) = (100, 0x2ff0, 0x8000);
+    assert_eq!(r.run_ops(&ops), Err(Flow::Fault));
+    assert_eq!((r.cpu.regs[1], r.cpu.regs[6], r.cpu.regs[7]), (84, 0x3000, 0x8010), "16 are equal");
+    assert_eq!(r.cpu.flags.get(), before);
+    // With room it ends, and the flags are those of the last element.
+    r.cpu.set_segment(DS, ds);
+    assert_eq!(r.run_ops(&ops), Err(Flow::Branch));
+    assert_eq!((r.cpu.regs[1], r.cpu.flags.get() & ARITH), (0, ZF | PF));
 }
 
 #[test]
