@@ -32,9 +32,10 @@ pub fn may_be_stack_fault(case: &Case) -> bool {
 ///
 /// - OF after shifts and rotates by other than one (vol. 2, `SAL/SAR/SHL/SHR`, `RCL/RCR/ROL/ROR`).
 /// - All after a divide error: an i686 saves them as before the instruction, for it is a fault (vol. 3, "Interrupt
-///   0"); an 80286 has computed some.
+///   0"); an 80286 has computed some. Likewise after a fault in the middle of a repeated comparison (vol. 2, `REP`).
 pub fn undefined_flags(form: &str, case: &Case) -> u32 {
-    if case.exception.is_some_and(|(vector, _)| vector == DE) {
+    let divided = case.exception.is_some_and(|(vector, _)| vector == DE);
+    if divided || case.faults_in_string() {
         return ARITHMETIC;
     }
     let count = match form.get(..2) {
@@ -50,6 +51,16 @@ impl Case {
     fn overruns(&self) -> bool {
         self.exception.is_some_and(|(vector, _)| vector == GP)
     }
+
+    fn faults_in_string(&self) -> bool {
+        self.overruns() && Parts::of(&self.bytes).string()
+    }
+}
+
+/// Registers that an i686 leaves otherwise: after a fault in a string instruction it stands before the element that
+/// faulted (vol. 2, `REP`), an 80286 behind it or in between.
+pub fn different_registers(case: &Case) -> &'static [&'static str] {
+    if case.faults_in_string() { &["cx", "si", "di"] } else { &[] }
 }
 
 /// Why an i686 need not do as this case says, if so.
@@ -68,9 +79,6 @@ pub fn from_80286(case: &Case) -> Option<&'static str> {
     }
     if matches!(i.opcode, 0xd8..=0xdf) {
         return Some("captured without a coprocessor (vol. 3, \"Configuring the x87 FPU Environment\")");
-    }
-    if i.string() && case.overruns() {
-        return Some("a string instruction that faults: an i686 stands before the element (vol. 2, \"REP\")");
     }
     if i.opcode == 0x8f && case.overruns() {
         return Some("POP to memory that faults: an i686 keeps SP (vol. 3, \"Faults\")");
