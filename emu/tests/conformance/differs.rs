@@ -4,13 +4,9 @@
 
 use crate::moo::Case;
 use iced_x86::{Decoder, DecoderOptions, InstructionInfoFactory, Register, UsedMemory};
+use shootdown_emu::cpu::exception::vector;
+use shootdown_emu::cpu::flags::{ARITH, OF};
 
-/// CF, PF, AF, ZF, SF, OF.
-const ARITHMETIC: u32 = 0x8d5;
-const OF: u32 = 1 << 11;
-/// Vectors of the divide error and of an operand beyond the segment's limit.
-const DE: u8 = 0;
-const GP: u8 = 13;
 /// An 80286 executes instructions of at most so many bytes.
 const LONGEST_80286: usize = 10;
 
@@ -34,9 +30,9 @@ pub fn may_be_stack_fault(case: &Case) -> bool {
 /// - All after a divide error: an i686 saves them as before the instruction, for it is a fault (vol. 3, "Interrupt
 ///   0"); an 80286 has computed some. Likewise after a fault in the middle of a repeated comparison (vol. 2, `REP`).
 pub fn undefined_flags(form: &str, case: &Case) -> u32 {
-    let divided = case.exception.is_some_and(|(vector, _)| vector == DE);
+    let divided = case.exception.is_some_and(|(v, _)| v == vector::DE);
     if divided || case.faults_in_string() {
-        return ARITHMETIC;
+        return ARITH;
     }
     let count = match form.get(..2) {
         Some("C0" | "C1") => case.bytes.iter().rev().nth(1).map(|b| u32::from(*b)),
@@ -47,9 +43,9 @@ pub fn undefined_flags(form: &str, case: &Case) -> u32 {
 }
 
 impl Case {
-    /// An operand of the instruction reaches beyond its segment.
+    /// The captured processor took #GP: an operand of the instruction reaches beyond its segment.
     fn overruns(&self) -> bool {
-        self.exception.is_some_and(|(vector, _)| vector == GP)
+        self.exception.is_some_and(|(v, _)| v == vector::GP)
     }
 
     fn faults_in_string(&self) -> bool {

@@ -21,11 +21,17 @@ mod tally;
 use std::path::{Path, PathBuf};
 use tally::Tally;
 
+const VARIABLE: &str = "SHOOTDOWN_CONFORMANCE";
+
 fn folders() -> Vec<PathBuf> {
-    match std::env::var_os("SHOOTDOWN_CONFORMANCE") {
-        Some(f) => std::env::split_paths(&f).collect(),
-        None => vec![[env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "conformance"].iter().collect()],
+    let Some(named) = std::env::var_os(VARIABLE) else {
+        return vec![[env!("CARGO_MANIFEST_DIR"), "..", "..", "shared", "conformance"].iter().collect()];
+    };
+    let folders: Vec<_> = std::env::split_paths(&named).collect();
+    for folder in &folders {
+        assert!(folder.is_dir(), "{VARIABLE}: {} is not a folder", folder.display());
     }
+    folders
 }
 
 type Set = (&'static str, fn(&Path, &mut Tally) -> Result<(), String>);
@@ -49,7 +55,7 @@ fn instructions_do_what_processors_do() {
         }
     }
     if ran == 0 {
-        println!("conformance: no vector set found (SHOOTDOWN_CONFORMANCE); none was run");
+        println!("conformance: no vector set found ({VARIABLE}); none was run");
     }
     assert!(good, "an instruction differs from the processor");
 }

@@ -9,6 +9,7 @@ use crate::moo::{self, Case, Registers};
 use crate::tally::Tally;
 use flate2::read::GzDecoder;
 use shootdown_emu::config::Strictness;
+use shootdown_emu::cpu::exception::vector;
 use shootdown_emu::cpu::op::{CS, DS, ES, FS, GS, SS};
 use shootdown_emu::cpu::segment::Segment;
 use shootdown_emu::cpu::{State, Table, cr0, reg};
@@ -137,8 +138,9 @@ fn run_case(
         memory.place(m, at, &[byte]);
     }
     if differs::may_be_stack_fault(case) {
-        let handler: Vec<u8> = (0..4).filter_map(|i| memory.wanted(4 * 13 + i)).collect();
-        memory.place(m, 4 * 12, &handler);
+        let entry = |v: u8| 4 * u32::from(v);
+        let handler: Vec<u8> = (0..4).filter_map(|i| memory.wanted(entry(vector::GP) + i)).collect();
+        memory.place(m, entry(vector::SS), &handler);
     }
     m.forget_code();
     prepare(m, &case.before.registers, kept);
