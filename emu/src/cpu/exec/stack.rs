@@ -142,7 +142,8 @@ pub fn enter<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let bytes = W::BYTES as i32;
     let (esp, ebp) = (cpu.regs[4], cpu.regs[5]);
     store_stack(cpu, bus, op, -bytes, W::from_u32(ebp))?;
-    let frame = esp.wrapping_sub(W::BYTES);
+    // A 16-bit stack pointer wraps alone: the upper half of ESP stays, and is pushed so.
+    let frame = (esp & !mask) | (esp.wrapping_sub(W::BYTES) & mask);
     // Copies the display of the enclosing frames, then adds this one's.
     for i in 1..level {
         let from = ebp.wrapping_sub(W::BYTES * i) & mask;

@@ -12,7 +12,7 @@ use crate::cpu::exception::Exception;
 use crate::cpu::exec::system::enter_multiboot;
 use crate::cpu::flags::{ARITH, DF, IF, IOPL, PF, ZF};
 use crate::cpu::op::{DS, Flow, Op, SS};
-use crate::cpu::segment::Segment;
+use crate::cpu::segment::{Segment, attr};
 use crate::cpu::{Cpu, cr0};
 use crate::device::Devices;
 use crate::mmu::{Mmu, MmuOptions};
@@ -91,6 +91,22 @@ fn rep_bsf_is_bsf() {
         assert_eq!(r.run(&[0xf3, 0x0f, 0xbc, 0xc3]), Ok(()));
         assert_eq!(r.cpu.regs[0], result);
     }
+}
+
+#[test]
+fn enter_wraps_a_16_bit_stack_pointer_alone() {
+    // enter 0,1 with 32-bit operands: what is pushed as this frame's pointer has the upper half of ESP.
+    let mut r = rig();
+    r.cpu.regs[4] = 0x1_0000;
+    r.cpu.regs[5] = 0x1_2345;
+    let stack16 = Mode::CODE32.union(Mode::FLAT);
+    let ops = r.ops(stack16, &[0xc8, 0, 0, 1], true);
+    let mut ss = r.cpu.seg[SS as usize];
+    ss.attr &= !attr::BIG;
+    r.cpu.set_segment(SS, ss);
+    assert_eq!(r.run_ops(&ops), Ok(()));
+    assert_eq!((r.cpu.regs[4], r.cpu.regs[5]), (0x1_fff8, 0x1_fffc));
+    assert_eq!(r.memory(0xfff8, 8), [0xfc, 0xff, 1, 0, 0x45, 0x23, 1, 0]);
 }
 
 #[test]
