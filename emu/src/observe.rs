@@ -25,6 +25,8 @@ bitflags::bitflags! {
         const STALE = 32;
         /// Output of the guest's console, as it comes.
         const CONSOLE = 64;
+        /// Writes to ports, marks not.
+        const PORTS = 128;
     }
 }
 
@@ -70,6 +72,15 @@ pub enum What {
     Interrupt(u8),
     /// The guest's mark and its payload.
     Mark(Mark, u32),
+    /// A port was written, whether anything is there or not.
+    PortWrite {
+        /// The port.
+        port: u16,
+        /// Bytes written: 1, 2 or 4.
+        size: u8,
+        /// What was written.
+        value: u32,
+    },
     /// A stale translation was used.
     Stale(crate::oracle::StaleUse),
 }

@@ -46,7 +46,11 @@ pub enum Command {
 )]
 pub struct Boot {
     /// A Multiboot-1 kernel, a 32-bit ELF file
-    pub kernel: PathBuf,
+    #[arg(required_unless_present = "rom", conflicts_with = "rom")]
+    pub kernel: Option<PathBuf>,
+    /// Start at the reset vector of this flat ROM, which ends at 4 GiB; its last 128 KiB show at E0000-FFFFF too
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["modules", "append"])]
+    pub rom: Option<PathBuf>,
     /// A module: the path of the file, then its arguments ("path arguments"); may be given again
     #[arg(long = "module", value_name = "FILE")]
     pub modules: Vec<String>,
@@ -59,6 +63,9 @@ pub struct Boot {
     /// Pass what the guest writes to port 0xe9 on to standard error
     #[arg(long)]
     pub debug_port: bool,
+    /// Print what the guest writes to this port on standard error, a line each; may be given again
+    #[arg(long = "log-port", value_name = "PORT", value_parser = port)]
+    pub log_ports: Vec<u16>,
     /// Stop at an access to a port, address or MSR where nothing is
     #[arg(long, overrides_with = "no_strict")]
     pub strict: bool,
@@ -74,6 +81,15 @@ pub struct Boot {
     /// The machine.
     #[command(flatten)]
     pub machine: Machine,
+}
+
+/// A port's number, decimal or with 0x.
+fn port(text: &str) -> Result<u16, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u16::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "accepted are 0 to 65535, or 0x0 to 0xffff".into())
 }
 
 /// Options of every command that builds a machine.

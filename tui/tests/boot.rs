@@ -93,3 +93,59 @@ fn statistics_have_the_same_counters_for_each_processor_and_in_total() {
         }
     }
 }
+
+/// A ROM of `kib` KiB: a far jump from the reset vector to its copy below 1 MiB, where `code` runs in real mode.
+fn rom(kib: usize, code: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; kib << 10];
+    let end = image.len();
+    image[end - 0x1_0000..][..code.len()].copy_from_slice(code);
+    // jmp far f000:0000
+    image[end - 16..][..5].copy_from_slice(&[0xea, 0, 0, 0, 0xf0]);
+    image
+}
+
+fn boot_rom(image: &[u8], options: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let rom = file(dir.path(), "bios.bin", image);
+    shootdown()
+        .arg("boot")
+        .arg("--rom")
+        .arg(rom)
+        .args(["--mem", "16M", "--cpus", "1"])
+        .args(options)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_rom_starts_at_the_reset_vector_and_takes_no_write() {
+    let code = [
+        0xb0, 0x5a, 0xe6, 0x80, // mov al, 0x5a; out 0x80, al
+        0xba, 0x90, 0x01, 0xb8, 0x34, 0x12, 0xef, // mov dx, 0x190; mov ax, 0x1234; out dx, ax
+        0xba, 0x90, 0x02, 0xef, // mov dx, 0x290; out dx, ax: not asked for
+        0x2e, 0xc6, 0x06, 0x00, 0x00, 0x07, // mov byte cs:[0], 7
+        0x2e, 0xa0, 0x00, 0x00, // mov al, cs:[0]
+        0x32, 0xe4, 0x66, 0x0f, 0xb7, 0xc0, // xor ah, ah; movzx eax, ax
+        0x66, 0xe7, 0xf4, // out 0xf4, eax
+    ];
+    for kib in [64, 128, 256] {
+        let output = boot_rom(&rom(kib, &code), &["--log-port", "0x80", "--log-port", "400"]);
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some((0xb0 << 1 | 1) & 0xff), "{message}");
+        assert!(message.starts_with("port 0x0080: 5a\nport 0x0190: 1234\n"), "{message}");
+        assert!(!message.contains("port 0x0290"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_no_rom_is_refused() {
+    let message = stderr(&boot_rom(&[0; 5000], &[]));
+    assert!(
+        message.contains("bios.bin: 5000 bytes; accepted is a ROM of whole 4 KiB, at most 16 MiB"),
+        "{message}"
+    );
+    let message = stderr(&boot_rom(&rom(64, &[]), &["--log-port", "0x10000"]));
+    assert!(message.contains("accepted are 0 to 65535, or 0x0 to 0xffff"), "{message}");
+    let message = stderr(&boot_rom(&rom(64, &[]), &["--append", "words"]));
+    assert!(message.contains("cannot be used with"), "{message}");
+}

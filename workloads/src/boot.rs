@@ -17,7 +17,7 @@ pub struct BootConfig {
     pub version: &'static str,
     /// The machine.
     pub machine: MachineSection,
-    /// SHA-256 of the kernel's file.
+    /// SHA-256 of the kernel's file, or the ROM's.
     pub kernel: String,
     /// The kernel's command line.
     pub append: String,

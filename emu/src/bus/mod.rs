@@ -125,6 +125,9 @@ impl Bus {
     pub fn write(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32, value: u32) -> Step {
         let Some(at) = t.at else { return self.write_device(cpu, before, t.pa, size, value) };
         let frame = Frame((t.pa >> 12) as u32);
+        if self.ram.is_rom(frame) {
+            return Ok(());
+        }
         let code = self.ram.holds_code(frame);
         if code {
             cpu.need_care()?;
@@ -258,6 +261,7 @@ impl Bus {
         let now = cpu.now(op);
         cache::in_order(cpu, self, now)?;
         self.coherence.shown = (self.coherence.shows_at(now), cpu.id);
+        self.events.push(Wanted::PORTS, cpu.id, now, What::PortWrite { port, size: size as u8, value });
         let cost = cpu.costs.io;
         cpu.charge(Kind::System, cost);
         match self.devices.write(port, size, value, cpu.now(op)) {

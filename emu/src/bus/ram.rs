@@ -5,16 +5,17 @@
 //! the fast path is one checked slice access.
 //!
 //! ```text
-//!  frame table entry  31     30     29   28..24 23 ............ 0
-//!                   +-------+------+------+------+----------------+
-//!                   | TABLE | CODE | FREE |  -   | slot + 1, or 0 |
-//!                   +-------+------+------+------+----------------+
+//!  frame table entry  31     30     29    28  27..24 23 ............ 0
+//!                   +-------+------+------+-----+------+----------------+
+//!                   | TABLE | CODE | FREE | ROM |  -   | slot + 1, or 0 |
+//!                   +-------+------+------+-----+------+----------------+
 //! ```
 //!
 //! TABLE and CODE are the write watch: a frame that holds page tables (known
 //! because a walk read it) or decoded code. Writes to such a frame take the slow
 //! path, where the oracle and the block cache look at them. FREE: the guest has
-//! declared the frame free.
+//! declared the frame free. ROM: writes have no effect; two frames may show the same
+//! slot of it.
 //!
 //! Physical map, as a PC's: RAM below 640 KiB, firmware area E0000-FFFFF, RAM
 //! from 1 MiB up to 3.5 GiB, the rest from 4 GiB up.
@@ -24,6 +25,7 @@ use crate::addr::{Frame, PhysAddr};
 /// Bytes in a frame.
 pub const FRAME_BYTES: usize = 4096;
 const SLOT: u32 = 0x00ff_ffff;
+const ROM: u32 = 1 << 28;
 const FREE: u32 = 1 << 29;
 const CODE: u32 = 1 << 30;
 const TABLE: u32 = 1 << 31;
@@ -32,6 +34,12 @@ const GROWTH: usize = 32 << 20;
 /// End of RAM below 4 GiB.
 pub const LOW_RAM_END: u64 = 0xe000_0000;
 const FOUR_GIB: u64 = 1 << 32;
+/// The end of the firmware area below 1 MiB, where the last bytes of a ROM show too.
+const FIRMWARE_END: u64 = 0x10_0000;
+/// The largest ROM, in bytes.
+pub const MAX_ROM: usize = 16 << 20;
+/// How much of a ROM shows below 1 MiB, in bytes: a PC's E0000-FFFFF.
+const SHADOW: usize = 128 << 10;
 
 /// Guest memory.
 pub struct Ram {
@@ -66,13 +74,46 @@ impl Ram {
         (self.used * FRAME_BYTES) as u64
     }
 
-    /// Is there RAM at this frame?
+    /// Maps a ROM so that it ends at 4 GiB, its last 128 KiB below 1 MiB too. False, and nothing mapped, unless its
+    /// size is a whole number of frames, at least one and at most [`MAX_ROM`].
+    pub fn map_rom(&mut self, image: &[u8]) -> bool {
+        if image.is_empty() || image.len() > MAX_ROM || !image.len().is_multiple_of(FRAME_BYTES) {
+            return false;
+        }
+        let frames = image.len() / FRAME_BYTES;
+        let top = (FOUR_GIB >> 12) as usize;
+        if self.table.len() < top {
+            self.table.resize(top, 0);
+        }
+        for (i, bytes) in image.chunks_exact(FRAME_BYTES).enumerate() {
+            let at = self.new_slot();
+            self.bytes[at..at + FRAME_BYTES].copy_from_slice(bytes);
+            let entry = ROM | self.used as u32;
+            let from_end = frames - i;
+            self.table[top - from_end] = entry;
+            if from_end <= SHADOW / FRAME_BYTES {
+                self.table[(FIRMWARE_END >> 12) as usize - from_end] = entry;
+            }
+        }
+        true
+    }
+
+    /// Does the frame show a ROM?
+    #[inline(always)]
+    pub fn is_rom(&self, frame: Frame) -> bool {
+        self.table.get(frame.0 as usize).is_some_and(|e| e & ROM != 0)
+    }
+
+    /// Is there RAM or ROM at this frame?
     pub fn contains(&self, frame: Frame) -> bool {
+        if self.is_rom(frame) {
+            return true;
+        }
         let pa = u64::from(frame.0) << 12;
         (frame.0 as usize) < self.table.len()
             && (self.adapters_filled || !(0xa_0000..0xe_0000).contains(&pa))
             && !(LOW_RAM_END..FOUR_GIB).contains(&pa)
-            && (pa < 0x10_0000 || pa < self.size || pa >= FOUR_GIB)
+            && (pa < FIRMWARE_END || pa < self.size || pa >= FOUR_GIB)
     }
 
     /// Arena offset of a frame, allocating it on first touch; `None` where there is no RAM.
@@ -90,6 +131,13 @@ impl Ram {
         if !self.contains(frame) {
             return None;
         }
+        let at = self.new_slot();
+        self.table[frame.0 as usize] |= self.used as u32;
+        Some(at)
+    }
+
+    /// Arena offset of a frame more.
+    fn new_slot(&mut self) -> usize {
         let at = self.used * FRAME_BYTES;
         if at == self.bytes.len() {
             // Whole frames, or the end would never be met exactly.
@@ -98,8 +146,7 @@ impl Ram {
             self.bytes.resize(at + grow, 0);
         }
         self.used += 1;
-        self.table[frame.0 as usize] |= self.used as u32;
-        Some(at)
+        at
     }
 
     /// The arena; offsets come from [`Ram::offset`].
@@ -173,6 +220,9 @@ impl Ram {
 
     /// Writes a dword at a 4-byte aligned physical address, past the write watch (the walker's own A and D updates).
     pub fn write32(&mut self, pa: PhysAddr, value: u32) {
+        if self.is_rom(Frame((pa.0 >> 12) as u32)) {
+            return;
+        }
         if let Some(at) = self.offset(Frame((pa.0 >> 12) as u32)) {
             let at = at + (pa.0 & 0xffc) as usize;
             if let Some(b) = self.bytes.get_mut(at..).and_then(|b| b.first_chunk_mut::<4>()) {
@@ -181,10 +231,10 @@ impl Ram {
         }
     }
 
-    /// Does anything watch writes to this frame?
+    /// Does anything have to look at writes to this frame?
     #[inline(always)]
     pub fn watched(&self, frame: Frame) -> bool {
-        self.table.get(frame.0 as usize).is_some_and(|e| e & (CODE | TABLE) != 0)
+        self.table.get(frame.0 as usize).is_some_and(|e| e & (CODE | TABLE | ROM) != 0)
     }
 
     /// Does the frame hold decoded code?
@@ -282,6 +332,29 @@ mod tests {
         assert!(!ram.poke(0xa_0000, &[1]) && !ram.poke(0xd_ffff, &[1]));
         ram.fill_adapter_area();
         assert!(ram.poke(0xa_0000, &[1]) && ram.poke(0xd_ffff, &[1]));
+    }
+
+    #[test]
+    fn a_rom_shows_at_both_ends_and_takes_no_write() {
+        let image: Vec<u8> = (0..192 << 10).map(|i: usize| (i >> 12) as u8).collect();
+        let mut ram = Ram::new(8 << 20);
+        assert!(ram.map_rom(&image));
+        let byte = |ram: &Ram, pa: u64| {
+            let mut b = [0];
+            ram.peek(pa, &mut b).then_some(b[0])
+        };
+        assert_eq!(byte(&ram, FOUR_GIB - 1), Some(47));
+        assert_eq!(byte(&ram, FOUR_GIB - (192 << 10)), Some(0));
+        assert_eq!(byte(&ram, FOUR_GIB - (192 << 10) - 1), None);
+        assert_eq!(
+            (byte(&ram, 0xf_ffff), byte(&ram, 0xe_0000), byte(&ram, 0xd_ffff)),
+            (Some(47), Some(16), None)
+        );
+        ram.write32(PhysAddr(0xf_0000), 0x5555_5555);
+        assert_eq!(byte(&ram, 0xf_0000), Some(32));
+        for size in [0, 1, 4095, MAX_ROM + 4096] {
+            assert!(!Ram::new(8 << 20).map_rom(&vec![0; size]), "{size}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod multiboot;
 use thiserror::Error;
 
 pub use crate::bus::ram::LOW_RAM_END;
+use crate::bus::ram::MAX_ROM;
 /// Bytes of the hole between [`LOW_RAM_END`] and 4 GiB.
 pub const HOLE_BYTES: u64 = FOUR_GIB - LOW_RAM_END;
 const FOUR_GIB: u64 = 1 << 32;
@@ -101,6 +102,14 @@ pub enum LoadError {
         end: u64,
         /// The RAM that there is.
         ram: String,
+    },
+    /// Not a ROM.
+    #[error("{file}: {bytes} bytes; accepted is a ROM of whole 4 KiB, at most {} MiB", MAX_ROM >> 20)]
+    RomSize {
+        /// The file.
+        file: String,
+        /// Its size.
+        bytes: usize,
     },
     /// The entry point is in no segment.
     #[error("{file}: entry point {entry:#x} is in no loaded segment")]

@@ -144,6 +144,15 @@ impl Machine {
         Ok(())
     }
 
+    /// Maps a ROM that ends at 4 GiB and shows below 1 MiB too, in the place of the firmware; the first processor will
+    /// begin at the reset vector, FFFFFFF0.
+    pub fn load_rom(&mut self, name: &str, image: &[u8]) -> Result<(), LoadError> {
+        if !self.bus.ram.map_rom(image) {
+            return Err(LoadError::RomSize { file: name.into(), bytes: image.len() });
+        }
+        Ok(())
+    }
+
     /// Lets a processor begin at `entry`, in the state that a Multiboot loader leaves. For guests of a few
     /// instructions: a real kernel starts the others by IPI.
     pub fn start(&mut self, id: usize, entry: u32) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use shootdown_emu::config::Strictness;
 use shootdown_emu::cost::DEFAULT_PRESET;
 use shootdown_emu::loader::{BootRequest, Module};
-use shootdown_emu::observe::{Event, Observer, Wanted};
+use shootdown_emu::observe::{Event, Observer, Wanted, What};
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
 use shootdown_workloads::boot::{BootConfig, BootStats};
 use shootdown_workloads::state;
@@ -25,20 +25,29 @@ pub fn run(options: &Boot) -> Result<Status> {
             format!("--patience: '{cycles}' is not accepted; accepted are a number of cycles from 1, or none")
         })?),
     };
-    let path = options.kernel.display().to_string();
-    let kernel = std::fs::read(&options.kernel).with_context(|| format!("{path}: cannot read the kernel"))?;
+    let (file, what) = match (&options.rom, &options.kernel) {
+        (Some(rom), _) => (rom, "ROM"),
+        (None, Some(kernel)) => (kernel, "kernel"),
+        (None, None) => bail!("boot: nothing to boot; accepted are a kernel or --rom FILE"),
+    };
+    let path = file.display().to_string();
+    let image = std::fs::read(file).with_context(|| format!("{path}: cannot read the {what}"))?;
     let modules = modules(&options.modules)?;
     let memory = config.memory;
     let mut machine = Machine::new(config)?;
-    machine.load_multiboot(&BootRequest {
-        kernel_name: &path,
-        kernel: &kernel,
-        arguments: &options.append,
-        modules: &modules,
-        memory,
-    })?;
+    if options.rom.is_some() {
+        machine.load_rom(&path, &image)?;
+    } else {
+        machine.load_multiboot(&BootRequest {
+            kernel_name: &path,
+            kernel: &image,
+            arguments: &options.append,
+            modules: &modules,
+            memory,
+        })?;
+    }
     let stats = options.stats.as_deref().map(|p| Sink::open(Some(p))).transpose()?;
-    let described = BootConfig::new(&machine, &kernel, &options.append, &modules);
+    let described = BootConfig::new(&machine, &image, &options.append, &modules);
 
     let interrupt = interrupt::flag();
     machine.stop_when(Arc::clone(&interrupt));
@@ -46,7 +55,8 @@ pub fn run(options: &Boot) -> Result<Status> {
         machine.set_patience(cycles);
     }
     let debug_port = if options.debug_port { DebugPort::Shown } else { DebugPort::Dropped };
-    let mut console = Console { interrupt, failed: None, debug_port };
+    let ports = options.log_ports.clone();
+    let mut console = Console { interrupt, failed: None, debug_port, ports };
     let start = Instant::now();
     let stop = machine.run(&mut console);
     console.console(&machine.take_console());
@@ -127,6 +137,8 @@ struct Console {
     interrupt: Arc<AtomicBool>,
     failed: Option<io::Error>,
     debug_port: DebugPort,
+    /// Ports to which writes are shown.
+    ports: Vec<u16>,
 }
 
 impl Console {
@@ -139,10 +151,18 @@ impl Console {
 
 impl Observer for Console {
     fn wanted(&self) -> Wanted {
-        Wanted::CONSOLE
+        if self.ports.is_empty() { Wanted::CONSOLE } else { Wanted::CONSOLE | Wanted::PORTS }
     }
 
-    fn event(&mut self, _: &Event) {}
+    fn event(&mut self, event: &Event) {
+        if let What::PortWrite { port, size, value } = event.what
+            && self.ports.contains(&port)
+        {
+            let digits = 2 * usize::from(size);
+            // That nobody reads it is no reason to fail.
+            let _ = writeln!(io::stderr(), "port {port:#06x}: {value:0digits$x}");
+        }
+    }
 
     fn console(&mut self, bytes: &[u8]) {
         if bytes.is_empty() || self.failed.is_some() {
