@@ -24,6 +24,7 @@ pub mod run;
 pub mod segment;
 mod spin;
 pub mod word;
+pub mod x87;
 
 use crate::apic::LocalApic;
 use crate::cache::Private;
