@@ -87,7 +87,12 @@ impl Fpu {
                     [p.ip, opcode | u32::from(p.cs), p.dp, 0xffff_0000 | u32::from(p.ds)]
                 } else {
                     let high = |v: u32| (v >> 16) << 12;
-                    [0xffff_0000 | ip & 0xffff, high(ip) | u32::from(p.opcode & 0x7ff), 0xffff_0000 | dp & 0xffff, high(dp)]
+                    [
+                        0xffff_0000 | ip & 0xffff,
+                        high(ip) | u32::from(p.opcode & 0x7ff),
+                        0xffff_0000 | dp & 0xffff,
+                        high(dp),
+                    ]
                 };
                 for (i, w) in rest.into_iter().enumerate() {
                     put(&mut b, 12 + 4 * i, &w.to_le_bytes());

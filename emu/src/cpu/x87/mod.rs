@@ -67,7 +67,14 @@ const CONTROL: u16 = 0x1f3f;
 impl Default for Fpu {
     /// The state after RESET: not that of `fninit`.
     fn default() -> Fpu {
-        Fpu { regs: [F80::default(); 8], full: 0xff, top: 0, status: 0, control: 0x40, last: Pointers::default() }
+        Fpu {
+            regs: [F80::default(); 8],
+            full: 0xff,
+            top: 0,
+            status: 0,
+            control: 0x40,
+            last: Pointers::default(),
+        }
     }
 }
 

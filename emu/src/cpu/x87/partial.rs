@@ -62,7 +62,9 @@ pub fn scale(env: &mut Env, a: F80, b: F80) -> F80 {
     }
     let (ca, cb) = (a.class(), b.class());
     match (ca, cb, b.neg()) {
-        (Class::Zero, Class::Infinity, false) | (Class::Infinity, Class::Infinity, true) => return env.invalid(),
+        (Class::Zero, Class::Infinity, false) | (Class::Infinity, Class::Infinity, true) => {
+            return env.invalid();
+        }
         _ => {}
     }
     if ca == Class::Denormal || cb == Class::Denormal {

@@ -427,7 +427,8 @@ impl Fpu {
             0xf5 => self.remainder(true),
             0xf6 | 0xf7 => {
                 self.status &= !C1;
-                self.top = if opcode & 1 == 0 { self.top.wrapping_sub(1) } else { self.top.wrapping_add(1) } & 7;
+                self.top =
+                    if opcode & 1 == 0 { self.top.wrapping_sub(1) } else { self.top.wrapping_add(1) } & 7;
             }
             0xf8 => self.remainder(false),
             0xf9 => self.both(true, transcendental::y_log2_x_plus_1),
@@ -521,9 +522,7 @@ impl Fpu {
     /// Sets C2 if ST(0) is beyond the range of an angle; the instruction then does nothing more.
     fn out_of_range(&mut self) -> bool {
         let v = self.get(0);
-        let out = !self.empty(0)
-            && matches!(v.class(), Class::Normal)
-            && v.number().exp >= 63;
+        let out = !self.empty(0) && matches!(v.class(), Class::Normal) && v.number().exp >= 63;
         self.status &= !C2;
         if out {
             self.status = self.status & !C1 | C2;

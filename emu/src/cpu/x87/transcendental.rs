@@ -67,9 +67,10 @@ fn reduce(v: F80) -> Angle {
 
 /// `1 - z/(a*b) (1 - z/((a+2)(b+2)) (1 - ...))` with `a = first`, `b = first + 1`.
 fn alternating(z: Wide, first: u32) -> Wide {
-    (0..18).rev().map(|k| first + 2 * k).fold(Wide::ONE, |t, a| {
-        Wide::ONE.minus(z.times(t).over_small(a * (a + 1)))
-    })
+    (0..18)
+        .rev()
+        .map(|k| first + 2 * k)
+        .fold(Wide::ONE, |t, a| Wide::ONE.minus(z.times(t).over_small(a * (a + 1))))
 }
 
 fn sine(r: Wide) -> Wide {

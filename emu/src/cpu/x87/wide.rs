@@ -75,7 +75,11 @@ impl Wide {
         let small = b.sig.checked_shr(by).unwrap_or(0);
         if a.neg == b.neg {
             let (sum, carry) = a.sig.overflowing_add(small);
-            return if carry { Wide { exp: a.exp + 1, sig: sum >> 1 | 1 << 127, ..a } } else { Wide { sig: sum, ..a } };
+            return if carry {
+                Wide { exp: a.exp + 1, sig: sum >> 1 | 1 << 127, ..a }
+            } else {
+                Wide { sig: sum, ..a }
+            };
         }
         // What was cut off the smaller one makes the difference smaller.
         let lost = by >= 128 || by > 0 && b.sig << (128 - by) != 0;
@@ -100,11 +104,7 @@ impl Wide {
         let high = a1 * b1 + (a1 * b0 >> 64) + (a0 * b1 >> 64) + (middle >> 64);
         let shift = high.leading_zeros();
         let below = if shift == 0 { 0 } else { middle >> 63 & 1 };
-        Wide {
-            neg: self.neg != o.neg,
-            exp: self.exp + o.exp + 1 - shift as i32,
-            sig: high << shift | below,
-        }
+        Wide { neg: self.neg != o.neg, exp: self.exp + o.exp + 1 - shift as i32, sig: high << shift | below }
     }
 
     /// Quotient; `o` is not zero.
