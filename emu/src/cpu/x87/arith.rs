@@ -93,8 +93,8 @@ pub fn binary(env: &mut Env, what: Binary, a: Operand, b: Operand) -> F80 {
         Binary::Div => div(env, x, y),
         Binary::DivR => div(env, y, x),
     };
-    // An invalid operation hides the denormal; an unmasked denormal hides what follows it.
-    if env.raised & IE == 0 && (a.denormal || b.denormal) {
+    // An invalid operation or a division by zero hides the denormal; an unmasked denormal hides what follows it.
+    if env.raised & (IE | ZE) == 0 && (a.denormal || b.denormal) {
         if env.masked & DE == 0 {
             env.raised = 0;
         }

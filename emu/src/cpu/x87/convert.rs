@@ -73,6 +73,8 @@ impl Layout {
                 let n = v.number();
                 let rounded = env.round(n.neg, n.exp, n.wide(), f);
                 if env.unmasked(flag::OE | flag::UE) {
+                    // Nothing is rounded, as nothing is stored.
+                    env.raised &= !(PE | flag::C1);
                     return None;
                 }
                 let Some((exp, sig)) = rounded else { return Some(sign | top) };

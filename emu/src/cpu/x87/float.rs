@@ -266,16 +266,21 @@ impl Env {
         let free_exp = exp + i32::from(free.carry);
         let free_sig = if free.carry { 1 << 127 } else { free.sig };
         if free_exp < f.least {
-            if self.masked & UE != 0 {
+            // Beyond the reach of a wrapped exponent the answer is the masked one.
+            let wrapped = free_exp + WRAP;
+            if self.masked & UE != 0 || wrapped < f.least {
+                if self.masked & UE == 0 {
+                    self.raise(UE);
+                }
                 return Some(self.round_tiny(neg, exp, sig, f));
             }
             self.raise(UE);
             self.inexact(&free);
-            return Some((free_exp + WRAP, free_sig));
+            return Some((wrapped, free_sig));
         }
         if free_exp > f.most {
             self.raise(OE);
-            if self.masked & OE == 0 {
+            if self.masked & OE == 0 && free_exp - WRAP <= f.most {
                 self.inexact(&free);
                 return Some((free_exp - WRAP, free_sig));
             }
@@ -329,12 +334,6 @@ impl Env {
             Some((exp, sig)) => {
                 let sig = (sig >> 64) as u64;
                 if sig == 0 {
-                    return F80::zero(neg);
-                }
-                if exp > BIAS {
-                    return F80::infinity(neg);
-                }
-                if exp < EMIN {
                     return F80::zero(neg);
                 }
                 let biased = if sig & J == 0 { 0 } else { (exp + BIAS) as u16 };

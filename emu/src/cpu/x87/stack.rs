@@ -191,7 +191,9 @@ impl Fpu {
             env.raise(flag::DE);
         }
         let v = super::arith::nan1(&mut env, o.value).unwrap_or(o.value);
-        if !self.settle(&env) {
+        self.settle(&env);
+        // A denormal is loaded even if its exception is unmasked.
+        if !env.unmasked(IE) {
             self.push(v);
         }
     }
@@ -271,10 +273,11 @@ impl Fpu {
         self.set(0, v);
     }
 
-    /// Compares ST(0) with an operand (`None`: empty) and sets C3, C2, C0.
+    /// Compares ST(0) with an operand (`None`: empty) and sets C3, C2, C0. An unmasked exception stops only the pops.
     fn compare(&mut self, b: Option<Operand>, quiet: bool, pops: u8) {
-        if let Some(codes) = self.ordered(b, quiet) {
-            self.status = self.status & !(C3 | C2 | C0) | codes;
+        let (codes, allowed) = self.ordered(b, quiet);
+        self.status = self.status & !(C3 | C2 | C0) | codes;
+        if allowed {
             (0..pops).for_each(|_| self.pop());
         }
     }
@@ -282,20 +285,22 @@ impl Fpu {
     /// The same into EFLAGS.
     fn compare_flags(&mut self, i: u8, quiet: bool, pops: u8, eflags: &mut u32) {
         let b = (!self.empty(i)).then(|| self.get(i).into());
-        if let Some(codes) = self.ordered(b, quiet) {
-            let bit = |c: u16, f: u32| if codes & c != 0 { f } else { 0 };
-            *eflags = *eflags & !(EFLAGS | CLEARED) | bit(C3, 0x40) | bit(C2, 4) | bit(C0, 1);
+        let (codes, allowed) = self.ordered(b, quiet);
+        let bit = |c: u16, f: u32| if codes & c != 0 { f } else { 0 };
+        *eflags = *eflags & !(EFLAGS | CLEARED) | bit(C3, 0x40) | bit(C2, 4) | bit(C0, 1);
+        if allowed {
             (0..pops).for_each(|_| self.pop());
         }
     }
 
-    fn ordered(&mut self, b: Option<Operand>, quiet: bool) -> Option<u16> {
+    /// The codes, and whether no unmasked exception was met.
+    fn ordered(&mut self, b: Option<Operand>, quiet: bool) -> (u16, bool) {
         let Some(b) = b.filter(|_| !self.empty(0)) else {
-            return self.underflow().then_some(C3 | C2 | C0);
+            return (C3 | C2 | C0, self.underflow());
         };
         let mut env = self.env();
         let codes = compare(&mut env, self.get(0).into(), b, quiet);
-        (!self.settle(&env)).then_some(codes)
+        (codes, !self.settle(&env))
     }
 
     fn register(&mut self, opcode: u16, ports: &mut Ports) {
@@ -331,7 +336,10 @@ impl Fpu {
             (0xdb, 6) => self.compare_flags(i, false, 0, &mut ports.eflags),
             (0xdf, 5) => self.compare_flags(i, true, 1, &mut ports.eflags),
             (0xdf, 6) => self.compare_flags(i, false, 1, &mut ports.eflags),
-            (0xdd, 0) => self.free(i),
+            (0xdd, 0) => {
+                self.status &= !C1;
+                self.free(i);
+            }
             (0xdf, 0) => {
                 self.free(i);
                 self.pop();
@@ -347,9 +355,6 @@ impl Fpu {
 
     /// `fld st(i)`.
     fn load_register(&mut self, i: u8) {
-        if !self.empty(7) {
-            return self.load(F80::INDEFINITE);
-        }
         if self.empty(i) {
             if self.underflow() {
                 self.push(F80::INDEFINITE);
@@ -389,7 +394,6 @@ impl Fpu {
     /// `fcmovcc`.
     fn conditional(&mut self, opcode: u16, eflags: u32) {
         let i = (opcode & 7) as u8;
-        self.status &= !C1;
         if self.empty(0) || self.empty(i) {
             if self.underflow() {
                 self.set(0, F80::INDEFINITE);
@@ -484,6 +488,7 @@ impl Fpu {
         }
         self.set(0, v);
         if env.raised & IE != 0 {
+            self.status &= !C2;
             return;
         }
         let codes = match quotient {
