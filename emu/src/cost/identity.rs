@@ -101,6 +101,7 @@ features! {
     pge 13 "Global pages.",
     cmov 15 "CMOVcc.",
     pse36 17 "4 MiB pages above 4 GiB.",
+    fxsr 24 "FXSAVE and FXRSTOR.",
 }
 
 #[cfg(test)]

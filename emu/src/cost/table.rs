@@ -21,13 +21,16 @@ pub(crate) const MAX_INSTRUCTION_CYCLES: u32 = u8::MAX as u32;
 
 impl Costs {
     /// What instructions are charged when they are decoded: key, cycles, and cycles of memory operands on top.
-    pub(super) fn of_instructions(&self) -> [(&'static str, u32, u32); 7] {
+    pub(super) fn of_instructions(&self) -> [(&'static str, u32, u32); 10] {
         let operands = self.load.saturating_add(self.store);
         [
             ("alu", self.alu, operands),
             ("branch", self.branch, operands),
             ("multiply", self.multiply, operands),
             ("divide", self.divide, operands),
+            ("x87", self.x87, operands),
+            ("x87_divide", self.x87_divide, operands),
+            ("x87_function", self.x87_function, operands),
             ("string_setup", self.string_setup, operands),
             ("pause", self.pause, operands),
             ("locked", self.locked, 0),
@@ -84,6 +87,9 @@ costs! {
     branch >= 1 "a jump, call or return",
     multiply >= 1 "an integer multiplication",
     divide >= 1 "an integer division",
+    x87 >= 1 "an x87 instruction without a cost of its own",
+    x87_divide >= 1 "an x87 division or square root",
+    x87_function >= 1 "an x87 instruction in microcode: transcendental, remainder, packed decimal, state image",
     string_setup >= 1 "start of a repeated string instruction",
     string_element >= 0 "each element of a string instruction, its loads and stores included",
     locked >= 1 "a locked read-modify-write, whole, its line exclusive here",

@@ -211,6 +211,8 @@ pub struct Cpu {
     pub ldtr: Segment,
     /// Task register.
     pub tr: Segment,
+    /// The x87 unit.
+    pub fpu: Box<x87::Fpu>,
     /// MSRs.
     pub msr: Msrs,
     /// Running, halted, ...
@@ -380,6 +382,7 @@ impl Cpu {
             idtr: Table { base: 0, limit: 0xffff },
             ldtr: Segment::new(0, 0, 0xffff, attr::PRESENT | 2),
             tr: Segment::new(0, 0, 0xffff, attr::PRESENT | 11),
+            fpu: Box::default(),
             msr: Msrs { apic_base: 0xfee0_0000 | 1 << 11 | if bsp { 1 << 8 } else { 0 }, ..Msrs::default() },
             state: if bsp { State::Running } else { State::WaitForSipi },
             apic,

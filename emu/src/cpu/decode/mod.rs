@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  bytes -> iced-x86 -> form.rs (operands, widths, place)
-//!                    -> table.rs, system.rs (mnemonic -> handler, cost class, effects)
+//!                    -> table.rs, system.rs, x87.rs (mnemonic -> handler, cost class, effects)
 //!                    -> here: costs, the end of the block
 //! ```
 //!
@@ -25,6 +25,7 @@ mod system;
 mod table;
 #[cfg(test)]
 mod tests;
+mod x87;
 
 use super::block::{Block, MAX_OPS, Mode, key};
 use super::exec::{self, MAX_INSTRUCTION, keep_bytes};
@@ -150,6 +151,9 @@ impl Building {
         }
         if row.effect.contains(Effect::BYTES) {
             keep_bytes(&mut op, bytes, i.mnemonic() as usize);
+        }
+        if row.effect.contains(Effect::ESCAPE) {
+            exec::fpu::keep_opcode(&mut op, bytes);
         }
         let direct = i.is_jcc_short_or_near() || i.is_jmp_short_or_near();
         self.closed = direct && i.near_branch_target() == 0;

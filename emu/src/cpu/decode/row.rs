@@ -19,6 +19,8 @@ bitflags::bitflags! {
         const LOCKED = 16;
         /// `unmodelled`: the fields hold the instruction's bytes.
         const BYTES = 32;
+        /// x87: the immediate holds escape and ModR/M byte.
+        const ESCAPE = 64;
     }
 }
 
@@ -31,6 +33,9 @@ pub(super) enum Class {
     Branch,
     Multiply,
     Divide,
+    X87,
+    X87Divide,
+    X87Function,
     /// A repeated string instruction; its elements are charged as they come.
     Repeat,
     Pause,
@@ -96,6 +101,9 @@ impl Row {
             Class::Branch => costs.branch,
             Class::Multiply => costs.multiply,
             Class::Divide => costs.divide,
+            Class::X87 => costs.x87,
+            Class::X87Divide => costs.x87_divide,
+            Class::X87Function => costs.x87_function,
             Class::Repeat => costs.string_setup,
             Class::Pause => costs.pause,
         };

@@ -17,7 +17,7 @@ use iced_x86::{Code, CpuidFeature, Mnemonic, OpKind};
 
 /// The row for an instruction. May adjust fields that only this instruction uses otherwise.
 pub(super) fn row(f: &Form, op: &mut Op) -> Row {
-    let known = ordinary(f, op).or_else(|| super::system::row(f, op));
+    let known = ordinary(f, op).or_else(|| super::system::row(f, op)).or_else(|| super::x87::row(f, op));
     let Some(row) = known else { return fallback(f) };
     let memory = matches!(f.shape, Shape::M | Shape::MR | Shape::MI | Shape::Mri | Shape::Mrr);
     if f.i.has_lock_prefix() && memory { row.with(Effect::LOCKED) } else { row }
@@ -149,7 +149,6 @@ fn ordinary(f: &Form, op: &mut Op) -> Option<Row> {
         M::Aam => Row::pure(bcd::aam).class(Class::Divide),
         M::Aad => Row::pure(bcd::aad).class(Class::Multiply),
 
-        M::Wait => Row::pure(exec::fwait),
         M::Ud0 | M::Ud1 | M::Ud2 | M::Rsm => Row::end(exec::undefined),
         _ => return conditional(f, op),
     };
@@ -462,15 +461,13 @@ fn string<O: string::StringOp>(f: &Form, op: &mut Op, accesses: Effect) -> Optio
     Some(Row::pure(pick!(width, string::repeat, O)).class(Class::Repeat).with(Effect::ENDS))
 }
 
-/// What the table does not know: x87, else unmodelled or undefined by CPUID feature.
+/// What the table does not know: unmodelled or undefined by CPUID feature.
 fn fallback(f: &Form) -> Row {
     use CpuidFeature as C;
     let features = f.i.cpuid_features();
     let any = |list: &[C]| features.iter().any(|c| list.contains(c));
     let stop = |run: Handler| Row { run, class: Class::Dynamic, effect: Effect::ENDS | Effect::BYTES };
-    if any(&[C::FPU, C::FPU287, C::FPU287XL_ONLY, C::FPU387, C::FPU387SL_ONLY]) {
-        stop(exec::x87)
-    } else if any(&[
+    if any(&[
         C::INTEL8086,
         C::INTEL186,
         C::INTEL286,

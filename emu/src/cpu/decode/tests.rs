@@ -116,12 +116,12 @@ fn undefined_and_overlong_instructions_raise_when_run() {
 }
 
 #[test]
-fn x87_keeps_its_bytes() {
-    // fld dword [ebx+0x12345678]
-    let b = block(&[0xd9, 0x83, 0x78, 0x56, 0x34, 0x12]);
+fn x87_keeps_its_opcode() {
+    // fld dword fs:[ebx+0x12345678]
+    let b = block(&[0x64, 0xd9, 0x83, 0x78, 0x56, 0x34, 0x12]);
     let op = &b.ops[0];
-    assert!(same(op.run, exec::x87));
-    assert_eq!((op.imm.to_le_bytes(), op.disp as u16), ([0xd9, 0x83, 0x78, 0x56], 0x1234));
+    assert!(same(op.run, exec::fpu::execute));
+    assert_eq!((op.imm, op.disp, op.base, op.seg), (0xd983, 0x1234_5678, 3, FS));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub mod feature {
     pub const MTRR: u32 = 1 << 12;
     /// Global pages.
     pub const PGE: u32 = 1 << 13;
+    /// FXSAVE and FXRSTOR.
+    pub const FXSR: u32 = 1 << 24;
 }
 
 /// INVPCID, bit of EBX of leaf 7.
@@ -50,8 +52,7 @@ impl Identity {
         Identity {
             signature: preset.cpuid.signature(),
             vendor: preset.cpuid.vendor_words(),
-            // x87 instructions are not modelled, so they are not offered whatever the preset says.
-            features: (preset.features.edx() | feature::DE) & !feature::FPU,
+            features: preset.features.edx() | feature::DE,
             extended: preset.features.leaf7_ebx(),
         }
     }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn p3_has_two_leaves_and_no_x87() {
+    fn p3_has_two_leaves_and_an_x87() {
         let p3 = identity("p3");
         let zero = p3.leaf(0, 0, ApicState::On);
         assert_eq!(
@@ -114,7 +115,7 @@ mod tests {
         let one = p3.leaf(1, 3, ApicState::On);
         assert_eq!(one[0], 0x683);
         assert_eq!(one[1] >> 24, 3);
-        assert_eq!(one[3] & feature::FPU, 0);
+        assert!(p3.has(feature::FPU | feature::FXSR));
         assert!(p3.has(feature::PSE | feature::PGE | feature::PAE | feature::APIC));
         assert_eq!(p3.leaf(0x8000_0000, 3, ApicState::On), one, "beyond the last leaf: the last leaf");
     }

@@ -4,6 +4,7 @@
 //!  arith  logic  shift  muldiv  bits  bcd  flag    registers and flags
 //!  mov  stack  string  atomic                      data movement
 //!  branch                                          near control transfer
+//!  fpu                                             x87: operands for `cpu/x87`
 //!  fused                                           compare and jump as one operation
 //!  segment  far  interrupt  system  msr  io        the system side
 //!  descriptor  cpuid  reset                        what the system side shares
@@ -29,6 +30,7 @@ pub mod cpuid;
 pub mod descriptor;
 pub mod far;
 pub mod flag;
+pub mod fpu;
 pub mod fused;
 pub mod interrupt;
 pub mod io;
@@ -46,9 +48,9 @@ pub mod system;
 #[cfg(test)]
 mod tests;
 
-use super::exception::{Exception, vector};
+use super::exception::Exception;
 use super::op::{CS, Flow, Op, Step};
-use super::{Cpu, Request, cr0};
+use super::{Cpu, Request};
 use crate::bus::Bus;
 use crate::stop::Stop;
 
@@ -77,22 +79,6 @@ pub fn unmodelled(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> Step {
     cpu.eip = cpu.this_eip(op);
     cpu.request = Some(Request::Stop(Stop::Unmodelled { cpu: cpu.id, at, bytes: kept_bytes(op), what }));
     Err(Flow::Request)
-}
-
-/// An x87 instruction: #NM while the kernel has the unit switched off, else unmodelled.
-pub fn x87(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    if cpu.cr0 & (cr0::EM | cr0::TS) != 0 {
-        return cpu.raise(Exception::plain(vector::NM));
-    }
-    unmodelled(cpu, bus, op)
-}
-
-/// `fwait`: #NM if the kernel watches for it; no x87 error can be pending.
-pub fn fwait(cpu: &mut Cpu, _bus: &mut Bus, _op: &Op) -> Step {
-    if cpu.cr0 & (cr0::MP | cr0::TS) == cr0::MP | cr0::TS {
-        return cpu.raise(Exception::plain(vector::NM));
-    }
-    Ok(())
 }
 
 /// Puts an instruction's bytes and its mnemonic's number into the fields that [`unmodelled`] reads them from.

@@ -26,13 +26,14 @@ use crate::stop::Stop;
 const CR0_BITS: u32 =
     cr0::PE | cr0::MP | cr0::EM | cr0::TS | cr0::NE | cr0::WP | cr0::AM | cr0::NW | cr0::CD | cr0::PG;
 /// Bits of CR4 that may be set, and what CPUID must offer for them.
-const CR4_BITS: [(u32, u32); 6] = [
+const CR4_BITS: [(u32, u32); 7] = [
     (cr4::TSD, feature::TSC),
     (cr4::DE, feature::DE),
     (cr4::PSE, feature::PSE),
     (cr4::PAE, feature::PAE),
     (cr4::PGE, feature::PGE),
     (cr4::PCE, 0),
+    (cr4::OSFXSR, feature::FXSR),
 ];
 /// Bits of CR4 whose change flushes all translations.
 const CR4_FLUSH: u32 = cr4::PSE | cr4::PAE | cr4::PGE;
@@ -63,7 +64,7 @@ pub(super) fn locate(cpu: &mut Cpu, bus: &Bus) {
 
 /// [`unmodelled`] at this instruction.
 #[cold]
-fn stop_here(cpu: &mut Cpu, bus: &Bus, op: &Op, what: &str) -> Step {
+pub(super) fn stop_here(cpu: &mut Cpu, bus: &Bus, op: &Op, what: &str) -> Step {
     let flow = unmodelled(cpu, what);
     cpu.eip = cpu.this_eip(op);
     locate(cpu, bus);

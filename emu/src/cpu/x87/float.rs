@@ -266,26 +266,29 @@ impl Env {
         let free_exp = exp + i32::from(free.carry);
         let free_sig = if free.carry { 1 << 127 } else { free.sig };
         if free_exp < f.least {
-            // Beyond the reach of a wrapped exponent the answer is the masked one.
-            let wrapped = free_exp + WRAP;
-            if self.masked & UE != 0 || wrapped < f.least {
-                if self.masked & UE == 0 {
-                    self.raise(UE);
-                }
+            if self.masked & UE != 0 {
                 return Some(self.round_tiny(neg, exp, sig, f));
             }
             self.raise(UE);
+            if free_exp + WRAP < f.least {
+                // Beyond the reach of a wrapped exponent: zero.
+                self.raise(PE);
+                return Some((f.least, 0));
+            }
             self.inexact(&free);
-            return Some((wrapped, free_sig));
+            return Some((free_exp + WRAP, free_sig));
         }
         if free_exp > f.most {
             self.raise(OE);
-            if self.masked & OE == 0 && free_exp - WRAP <= f.most {
+            let unmasked = self.masked & OE == 0;
+            if unmasked && free_exp - WRAP <= f.most {
                 self.inexact(&free);
                 return Some((free_exp - WRAP, free_sig));
             }
             self.raise(PE);
             let to_infinity = match self.rounding {
+                // Beyond the reach of a wrapped exponent.
+                _ if unmasked => true,
                 Rounding::Nearest => true,
                 Rounding::Down => neg,
                 Rounding::Up => !neg,

@@ -9,33 +9,44 @@ use super::convert::from_integer;
 use super::float::{Class, EXTENDED, Env, F80, flag};
 use flag::{DE, ZE};
 
-/// The remainder of `a` and `b`; the quotient's low bits, or `None` while the reduction is not complete.
-pub fn remainder(env: &mut Env, a: F80, b: F80, nearest: bool) -> (F80, Option<u64>) {
+/// What is known of the quotient after a partial remainder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quotient {
+    /// There is none.
+    None,
+    /// The reduction has to go on.
+    Incomplete,
+    /// Its low bits.
+    Bits(u64),
+}
+
+/// The remainder of `a` and `b`, and the quotient.
+pub fn remainder(env: &mut Env, a: F80, b: F80, nearest: bool) -> (F80, Quotient) {
     if let Some(n) = nan(env, a, b) {
-        return (n, None);
+        return (n, Quotient::None);
     }
     let (ca, cb) = (a.class(), b.class());
     if ca == Class::Infinity || cb == Class::Zero {
-        return (env.invalid(), None);
+        return (env.invalid(), Quotient::None);
     }
     if ca == Class::Denormal || cb == Class::Denormal {
         env.raise(DE);
         if env.unmasked(DE) {
-            return (a, None);
+            return (a, Quotient::None);
         }
     }
     if ca == Class::Zero {
-        return (a, Some(0));
+        return (a, Quotient::Bits(0));
     }
     let p = a.number();
     let whole = |env: &mut Env| env.pack_as(p.neg, p.exp, p.wide(), EXTENDED);
     if cb == Class::Infinity {
-        return (whole(env), Some(0));
+        return (whole(env), Quotient::Bits(0));
     }
     let q = b.number();
     let apart = p.exp - q.exp;
     if apart < -1 || apart < 0 && !nearest {
-        return (whole(env), Some(0));
+        return (whole(env), Quotient::Bits(0));
     }
     let complete = apart < 64;
     let step = if complete { apart } else { apart & 31 | 32 };
@@ -46,7 +57,7 @@ pub fn remainder(env: &mut Env, a: F80, b: F80, nearest: bool) -> (F80, Option<u
     if nearest && complete && (rest > divisor - rest || rest == divisor - rest && quotient & 1 != 0) {
         (quotient, rest, neg) = (quotient + 1, divisor - rest, !neg);
     }
-    let bits = complete.then_some(quotient as u64);
+    let bits = if complete { Quotient::Bits(quotient as u64) } else { Quotient::Incomplete };
     if rest == 0 {
         return (F80::zero(p.neg), bits);
     }

@@ -323,6 +323,11 @@ impl Fpu {
             }
             (0xd9, 0) => self.load_register(i),
             (0xd9 | 0xdd, 1) | (0xdf, 1) => self.exchange(i),
+            // An alias of `fstp` that takes an empty register for nothing wrong.
+            (0xd9, 3) if self.empty(0) => {
+                self.status &= !C1;
+                self.pop();
+            }
             (0xd9, 3) => self.store_register(i, 1),
             (0xd9, 4..=7) => self.unit(opcode),
             (0xda | 0xdb, 0..=3) => self.conditional(opcode, ports.eflags),
@@ -341,6 +346,7 @@ impl Fpu {
                 self.free(i);
             }
             (0xdf, 0) => {
+                self.status &= !C1;
                 self.free(i);
                 self.pop();
             }
@@ -475,6 +481,7 @@ impl Fpu {
 
     /// `fprem`, `fprem1`.
     fn remainder(&mut self, nearest: bool) {
+        self.status &= !C2;
         if self.empty(0) || self.empty(1) {
             if self.underflow() {
                 self.set(0, F80::INDEFINITE);
@@ -487,13 +494,10 @@ impl Fpu {
             return;
         }
         self.set(0, v);
-        if env.raised & IE != 0 {
-            self.status &= !C2;
-            return;
-        }
         let codes = match quotient {
-            None => C2,
-            Some(q) => {
+            partial::Quotient::None => return,
+            partial::Quotient::Incomplete => C2,
+            partial::Quotient::Bits(q) => {
                 let bit = |n: u32, c: u16| if q >> n & 1 != 0 { c } else { 0 };
                 bit(2, C0) | bit(1, C3) | bit(0, C1)
             }
