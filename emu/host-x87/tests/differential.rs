@@ -206,6 +206,12 @@ fn emulated(opcode: u16, b: &Before) -> After {
     after(&image, &operand, ports.ax.unwrap_or(0x5a5a), ports.eflags.into())
 }
 
+/// Does the manual leave the result open? `fyl2xp1` beyond 1 - sqrt(1/2).
+fn left_open(opcode: u16, x: F80) -> bool {
+    let beyond = (x.se & 0x7fff, x.sig) > (0x3ffd, 0x95f6_1998_0c43_36f7);
+    opcode == 0xd9f9 && beyond && matches!(x.class(), Class::Normal | Class::Infinity)
+}
+
 /// Counts cases and keeps the first differences.
 #[derive(Default)]
 struct Tally {
@@ -216,6 +222,9 @@ struct Tally {
 
 impl Tally {
     fn check(&mut self, host: &mut Host, opcode: u16, b: &Before, same: fn(&After, &After) -> bool) {
+        if left_open(opcode, b.registers[0]) {
+            return;
+        }
         let (real, ours) = (on_host(host, b), emulated(opcode, b));
         let same = if leaves_c1(opcode) { equal_but_c1 } else { same };
         self.cases += 1;
@@ -224,7 +233,7 @@ impl Tally {
         }
         self.differences += 1;
         self.shown += 1;
-        if self.shown <= 1 {
+        if self.shown <= 2 {
             println!(
                 "{opcode:04x} cw {:04x} full {:02x} top {} fl {:03x} operand {:02x?}",
                 b.control,
@@ -494,14 +503,21 @@ fn near(a: F80, b: F80) -> bool {
     a == b || number(a) && number(b) && (place(a) - place(b)).abs() <= 1
 }
 
-/// Within one unit in the last place; C1 and, at the edge of underflow, UE may follow from it.
+/// Within one unit in the last place; C1, UE and PE may follow from it, and the kind of a register in the tag word.
 fn close(a: &After, b: &After) -> bool {
     let registers = a.registers.iter().zip(&b.registers).all(|(x, y)| near(*x, *y));
-    let status = (a.words[1] ^ b.words[1]) & !0x200 == 0;
-    registers && status && a.words[2] == b.words[2] && a.words[0] == b.words[0]
+    let status = (a.words[1] ^ b.words[1]) & !0x230 == 0 || summary_alone(a, b);
+    let empty = |v: &After| v.words[2] & v.words[2] >> 1 & 0x5555;
+    registers && status && empty(a) == empty(b) && a.words[0] == b.words[0]
+}
+
+/// Do the status words differ in UE and PE and in the summary of them?
+fn summary_alone(a: &After, b: &After) -> bool {
+    let others = |v: &After| v.words[1] & !v.words[0] & 0xf == 0;
+    (a.words[1] ^ b.words[1]) & !0x82b0 == 0 && others(a) && others(b)
 }
 
 #[test]
 fn transcendental_functions_of_edge_values() {
-    pairs("transcendental", &[0xd9f0, 0xd9f1, 0xd9f2, 0xd9f3, 0xd9f9, 0xd9fb, 0xd9fe, 0xd9ff], 20_000, close);
+    pairs("transcendental", &[0xd9f0, 0xd9f1, 0xd9f2, 0xd9f3, 0xd9f9, 0xd9fb, 0xd9fe, 0xd9ff], 40_000, close);
 }

@@ -31,6 +31,8 @@ pub mod descriptor;
 pub mod far;
 pub mod flag;
 pub mod fpu;
+#[cfg(test)]
+mod fpu_tests;
 pub mod fused;
 pub mod interrupt;
 pub mod io;

@@ -19,9 +19,9 @@ use crate::mmu::{Mmu, MmuOptions};
 
 const FLAT32: Mode = Mode::CODE32.union(Mode::STACK32).union(Mode::FLAT);
 
-struct Rig {
-    cpu: Cpu,
-    bus: Bus,
+pub(super) struct Rig {
+    pub(super) cpu: Cpu,
+    pub(super) bus: Bus,
 }
 
 fn rig_with(front: bool) -> Rig {
@@ -35,12 +35,12 @@ fn rig_with(front: bool) -> Rig {
     Rig { cpu, bus }
 }
 
-fn rig() -> Rig {
+pub(super) fn rig() -> Rig {
     rig_with(true)
 }
 
 impl Rig {
-    fn ops(&self, mode: Mode, code: &[u8], fused: bool) -> Vec<Op> {
+    pub(super) fn ops(&self, mode: Mode, code: &[u8], fused: bool) -> Vec<Op> {
         let costs = self.cpu.costs;
         let mut padded = code.to_vec();
         padded.extend([0x90; 16]);
@@ -61,16 +61,16 @@ impl Rig {
     }
 
     /// Runs the instructions up to the first that does not simply go on.
-    fn run_ops(&mut self, ops: &[Op]) -> Result<(), Flow> {
+    pub(super) fn run_ops(&mut self, ops: &[Op]) -> Result<(), Flow> {
         ops.iter().try_for_each(|op| (op.run)(&mut self.cpu, &mut self.bus, op))
     }
 
-    fn run(&mut self, code: &[u8]) -> Result<(), Flow> {
+    pub(super) fn run(&mut self, code: &[u8]) -> Result<(), Flow> {
         let ops = self.ops(FLAT32, code, true);
         self.run_ops(&ops)
     }
 
-    fn memory(&self, at: u32, len: usize) -> Vec<u8> {
+    pub(super) fn memory(&self, at: u32, len: usize) -> Vec<u8> {
         let mut b = vec![0; len];
         assert!(self.bus.ram.peek(u64::from(at), &mut b));
         b

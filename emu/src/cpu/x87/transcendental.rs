@@ -251,16 +251,17 @@ pub fn y_log2_x(env: &mut Env, x: F80, y: F80) -> F80 {
         (_, Infinity) if one => return env.invalid(),
         _ => {}
     }
+    if cx == Zero && cy != Infinity {
+        // As in a division by zero, a denormal is not reported besides.
+        env.raise(ZE);
+        return F80::infinity(!y.neg());
+    }
     if denormal(env, &[x, y]) {
         return y;
     }
     match (cx, cy) {
         (Infinity, _) => return F80::infinity(y.neg()),
-        (Zero, Infinity) => return F80::infinity(!y.neg()),
-        (Zero, _) => {
-            env.raise(ZE);
-            return F80::infinity(!y.neg());
-        }
+        (Zero, _) => return F80::infinity(!y.neg()),
         (_, Infinity) => return F80::infinity(y.neg() != below_one),
         (_, Zero) => return F80::zero(y.neg() != below_one),
         _ if one => return F80::zero(y.neg()),

@@ -1,0 +1,145 @@
+//! What the processor does around the x87 unit. (The unit itself is compared with the host's in `emu/host-x87`.)
+
+use super::tests::{Rig, rig};
+use crate::cost::Preset;
+use crate::cpu::cr0;
+use crate::cpu::exception::{Exception, vector};
+use crate::cpu::op::Flow;
+use crate::cpu::x87::Fpu;
+
+const NM: Exception = Exception::plain(vector::NM);
+const MF: Exception = Exception::plain(vector::MF);
+/// Where operands lie.
+const DATA: u32 = 0x2000;
+
+fn ready() -> Rig {
+    let mut r = rig();
+    r.cpu.identify(&Preset::builtin("p3").expect("built-in preset"));
+    r.cpu.cr0 |= cr0::NE;
+    r.cpu.regs[3] = DATA;
+    assert_eq!(r.run(&[0xdb, 0xe3]), Ok(()));
+    r
+}
+
+/// Runs code that raises, and tells what.
+fn raised(r: &mut Rig, code: &[u8]) -> Option<Exception> {
+    assert_eq!(r.run(code), Err(Flow::Fault), "{code:02x?}");
+    r.cpu.fault.take()
+}
+
+#[test]
+fn the_kernel_switches_the_unit_off() {
+    let mut r = ready();
+    // bits of CR0, does fld1 raise #NM, does fwait
+    for (bits, fld, wait) in [
+        (0, false, false),
+        (cr0::MP, false, false),
+        (cr0::TS, true, false),
+        (cr0::TS | cr0::MP, true, true),
+        (cr0::EM, true, false),
+        (cr0::EM | cr0::MP, true, false),
+    ] {
+        r.cpu.cr0 = cr0::PE | cr0::ET | cr0::NE | bits;
+        for (code, faults) in [(&[0xd9, 0xe8][..], fld), (&[0xdb, 0xe3], fld), (&[0x9b], wait)] {
+            let expected = if faults { Err(Flow::Fault) } else { Ok(()) };
+            assert_eq!(r.run(code), expected, "{bits:x} {code:02x?}");
+            assert_eq!(r.cpu.fault.take(), faults.then_some(NM));
+        }
+    }
+}
+
+#[test]
+fn an_unmasked_exception_waits_for_the_next_waiting_instruction() {
+    let mut r = ready();
+    // fldcw [ebx] with zero-divide unmasked; fld1; fldz; fdivp
+    assert!(r.bus.ram.poke(u64::from(DATA), &[0x7b, 0x03]));
+    assert_eq!(r.run(&[0xd9, 0x2b, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9]), Ok(()));
+    // fnstsw ax goes on, and shows ES, B and ZE with both operands in place.
+    assert_eq!(r.run(&[0xdf, 0xe0]), Ok(()));
+    assert_eq!(r.cpu.regs[0] & 0xffff, 0xb084);
+    for code in [&[0x9b][..], &[0xd9, 0xe8], &[0xdd, 0x1b]] {
+        assert_eq!(raised(&mut r, code), Some(MF));
+    }
+    assert_eq!(r.run(&[0xdb, 0xe2, 0x9b, 0xd9, 0xe8]), Ok(()), "fnclex ends it");
+    // Unmasking what was raised earlier is enough: fldz; fld1; fdiv st,st1; fldcw [ebx]
+    r.cpu.fpu.initialise();
+    assert_eq!(r.run(&[0xd9, 0xee, 0xd9, 0xe8, 0xd8, 0xf1, 0xd9, 0x2b]), Ok(()));
+    assert_eq!(raised(&mut r, &[0x9b]), Some(MF));
+}
+
+#[test]
+fn without_numeric_errors_the_run_ends() {
+    let mut r = ready();
+    r.cpu.cr0 &= !cr0::NE;
+    assert!(r.bus.ram.poke(u64::from(DATA), &[0x7b, 0x03]));
+    assert_eq!(r.run(&[0xd9, 0x2b, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9]), Ok(()));
+    assert_eq!(r.run(&[0x9b]), Err(Flow::Request));
+    assert!(format!("{:?}", r.cpu.request).contains("FERR#"));
+}
+
+#[test]
+fn images_bring_the_state_back() {
+    // fsave, 32 and 16 bits; fxsave with fxrstor.
+    let pairs: [(&[u8], &[u8]); 3] = [
+        (&[0xdd, 0x33], &[0xdd, 0x23]),
+        (&[0x66, 0xdd, 0x33], &[0x66, 0xdd, 0x23]),
+        (&[0x0f, 0xae, 0x03], &[0x0f, 0xae, 0x0b]),
+    ];
+    for (save, restore) in pairs {
+        let mut r = ready();
+        // fldpi; fld1; fchs; fldz; fincstp; fld dword [ebx+0x400] with what lies there
+        assert_eq!(r.run(&[0xd9, 0xeb, 0xd9, 0xe8, 0xd9, 0xe0, 0xd9, 0xee, 0xd9, 0xf7]), Ok(()));
+        let before = (*r.cpu.fpu).clone();
+        let (registers, tags, status) = (before.registers(), before.tags(), before.status());
+        assert_eq!(r.run(save), Ok(()));
+        *r.cpu.fpu = Fpu::default();
+        assert_eq!(r.run(restore), Ok(()));
+        let after = &r.cpu.fpu;
+        assert_eq!(
+            (after.registers(), after.tags(), after.status()),
+            (registers, tags, status),
+            "{save:02x?}"
+        );
+        assert_eq!(after.control(), 0x37f);
+    }
+}
+
+#[test]
+fn saving_initialises_and_storing_the_environment_masks() {
+    let mut r = ready();
+    assert!(r.bus.ram.poke(u64::from(DATA), &[0x40, 0x03]));
+    assert_eq!(r.run(&[0xd9, 0xe8, 0xd9, 0x2b, 0xd9, 0x73, 0x20]), Ok(()));
+    assert_eq!(r.cpu.fpu.control(), 0x37f, "fnstenv masks everything");
+    assert_eq!(r.memory(DATA + 0x20, 2), [0x40, 0x03], "the image has the old masks");
+    // The last instruction that is not control was fld1, at the block's start.
+    assert_eq!(r.memory(DATA + 0x20 + 12, 6), [0, 0, 0x10, 0, 8, 0]);
+    assert_eq!(r.memory(DATA + 0x20 + 18, 2), [0xe8, 0x01]);
+    assert_eq!(r.run(&[0xdd, 0x73, 0x40]), Ok(()));
+    assert_eq!((r.cpu.fpu.tags(), r.cpu.fpu.status(), r.cpu.fpu.control()), (0xffff, 0, 0x37f));
+}
+
+#[test]
+fn fxsave_wants_sixteen_byte_boundaries_and_its_feature() {
+    let mut r = ready();
+    r.cpu.regs[3] = DATA + 8;
+    for code in [[0x0f, 0xae, 0x03], [0x0f, 0xae, 0x0b]] {
+        assert_eq!(raised(&mut r, &code), Some(Exception::GP0));
+    }
+    r.cpu.identity = Default::default();
+    assert_eq!(raised(&mut r, &[0x0f, 0xae, 0x03]), Some(Exception::UD));
+}
+
+#[test]
+fn a_store_that_faults_leaves_the_stack_alone() {
+    let mut r = ready();
+    assert_eq!(r.run(&[0xd9, 0xe8]), Ok(()));
+    let before = (*r.cpu.fpu).clone();
+    // A data segment of 4 KiB: the ten bytes of fstp [ebx] end beyond it.
+    let small = crate::cpu::segment::Segment::new(0x10, 0, 0x2007, crate::cpu::segment::attr::PRESENT | 0x12);
+    r.cpu.set_segment(crate::cpu::op::DS, small);
+    let ops = r.ops(crate::cpu::block::Mode::CODE32 | crate::cpu::block::Mode::STACK32, &[0xdb, 0x3b], true);
+    assert_eq!(r.run_ops(&ops), Err(Flow::Fault));
+    assert_eq!(r.cpu.fault.take(), Some(Exception::GP0));
+    assert!(*r.cpu.fpu == before);
+    assert_eq!(r.memory(DATA, 8), [0; 8], "nor is a part of it written");
+}
