@@ -497,7 +497,7 @@ fn stack_faults() {
 fn near(a: F80, b: F80) -> bool {
     let place = |v: F80| {
         let m = i128::from(v.se & 0x7fff) << 63 | i128::from(v.sig & !(1 << 63));
-        if v.neg() { -m } else { m }
+        if v.is_negative() { -m } else { m }
     };
     let number = |v: F80| matches!(v.class(), Class::Normal | Class::Denormal | Class::Zero);
     a == b || number(a) && number(b) && (place(a) - place(b)).abs() <= 1

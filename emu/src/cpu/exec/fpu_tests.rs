@@ -87,7 +87,7 @@ fn images_bring_the_state_back() {
     ];
     for (save, restore) in pairs {
         let mut r = ready();
-        // fldpi; fld1; fchs; fldz; fincstp; fld dword [ebx+0x400] with what lies there
+        // fldpi; fld1; fchs; fldz; fincstp
         assert_eq!(r.run(&[0xd9, 0xeb, 0xd9, 0xe8, 0xd9, 0xe0, 0xd9, 0xee, 0xd9, 0xf7]), Ok(()));
         let before = (*r.cpu.fpu).clone();
         let (registers, tags, status) = (before.registers(), before.tags(), before.status());

@@ -61,7 +61,7 @@ pub fn nan(env: &mut Env, a: F80, b: F80) -> Option<F80> {
         (Class::Signalling, Class::Quiet) => false,
         // The larger significand; of equal ones the positive.
         _ if a.sig != b.sig => a.sig > b.sig,
-        _ => !a.neg(),
+        _ => !a.is_negative(),
     };
     Some(if a_wins { a } else { b }.quieted())
 }
@@ -107,10 +107,12 @@ fn add(env: &mut Env, a: F80, b: F80) -> F80 {
     use Class::{Infinity, Zero};
     let down = env.rounding == super::float::Rounding::Down;
     match (a.class(), b.class()) {
-        (Infinity, Infinity) if a.neg() != b.neg() => return env.invalid(),
+        (Infinity, Infinity) if a.is_negative() != b.is_negative() => return env.invalid(),
         (Infinity, _) => return a,
         (_, Infinity) => return b,
-        (Zero, Zero) => return F80::zero(if a.neg() == b.neg() { a.neg() } else { down }),
+        (Zero, Zero) => {
+            return F80::zero(if a.is_negative() == b.is_negative() { a.is_negative() } else { down });
+        }
         (Zero, _) => return same(env, b),
         (_, Zero) => return same(env, a),
         _ => {}
@@ -138,7 +140,7 @@ fn same(env: &mut Env, a: F80) -> F80 {
 
 fn mul(env: &mut Env, a: F80, b: F80) -> F80 {
     use Class::{Infinity, Zero};
-    let neg = a.neg() != b.neg();
+    let neg = a.is_negative() != b.is_negative();
     match (a.class(), b.class()) {
         (Infinity, Zero) | (Zero, Infinity) => return env.invalid(),
         (Infinity, _) | (_, Infinity) => return F80::infinity(neg),
@@ -153,7 +155,7 @@ fn mul(env: &mut Env, a: F80, b: F80) -> F80 {
 
 fn div(env: &mut Env, a: F80, b: F80) -> F80 {
     use Class::{Infinity, Zero};
-    let neg = a.neg() != b.neg();
+    let neg = a.is_negative() != b.is_negative();
     match (a.class(), b.class()) {
         (Infinity, Infinity) | (Zero, Zero) => return env.invalid(),
         (Infinity, _) => return F80::infinity(neg),
@@ -167,7 +169,7 @@ fn div(env: &mut Env, a: F80, b: F80) -> F80 {
     let (p, q) = (a.number(), b.number());
     let d = u128::from(q.sig);
     let (high, rest) = (p.wide() / d, p.wide() % d);
-    let quotient = high << 32 | (rest << 32) / d;
+    let quotient = (high << 32) | ((rest << 32) / d);
     let sticky = u128::from((rest << 32) % d != 0);
     // 2^96 stands for one.
     let shift = quotient.leading_zeros();
@@ -182,7 +184,7 @@ pub fn sqrt(env: &mut Env, a: F80) -> F80 {
     let class = a.class();
     match class {
         Class::Zero => return a,
-        _ if a.neg() => return env.invalid(),
+        _ if a.is_negative() => return env.invalid(),
         Class::Infinity => return a,
         Class::Denormal => {
             env.raise(DE);
@@ -228,7 +230,7 @@ fn order(x: F80, y: F80) -> std::cmp::Ordering {
         let e = i128::from(v.se & 0x7fff);
         let e = if e == 0 && v.sig >> 63 != 0 { 1 } else { e };
         let m = e << 64 | i128::from(v.sig);
-        if v.neg() { -m } else { m }
+        if v.is_negative() { -m } else { m }
     };
     magnitude(x).cmp(&magnitude(y))
 }

@@ -51,11 +51,11 @@ impl Layout {
     /// The bits of a value rounded to this format.
     pub fn narrow(self, env: &mut Env, v: F80) -> Stored<u64> {
         let f = self.format;
-        let sign = u64::from(v.neg()) << (self.fraction() + self.exponent);
+        let sign = u64::from(v.is_negative()) << (self.fraction() + self.exponent);
         let top = ((1u64 << self.exponent) - 1) << self.fraction();
         let nan = |v: F80| {
             let payload = (v.sig | QUIET) << 1 >> (65 - f.bits);
-            u64::from(v.neg()) << (self.fraction() + self.exponent) | top | payload
+            u64::from(v.is_negative()) << (self.fraction() + self.exponent) | top | payload
         };
         match v.class() {
             Class::Zero => Some(sign),
@@ -89,7 +89,7 @@ impl Layout {
 /// Rounds to an integer: sign and magnitude. `None`: no integer of 64 bits, or not a number.
 fn integer(env: &mut Env, v: F80) -> Option<(bool, u64)> {
     match v.class() {
-        Class::Zero => return Some((v.neg(), 0)),
+        Class::Zero => return Some((v.is_negative(), 0)),
         Class::Normal | Class::Denormal => {}
         _ => return None,
     }
@@ -182,7 +182,7 @@ pub fn to_decimal(env: &mut Env, v: F80) -> Stored<[u8; 10]> {
         Some((neg, mut m)) if m < 1_000_000_000_000_000_000 => {
             let mut b = [0; 10];
             for d in &mut b[..9] {
-                *d = (m / 10 % 10 << 4 | m % 10) as u8;
+                *d = (m / 10 % 10 * 16 + m % 10) as u8;
                 m /= 100;
             }
             b[9] = u8::from(neg) << 7;

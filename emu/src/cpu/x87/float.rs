@@ -93,7 +93,7 @@ impl F80 {
     }
 
     /// Is the sign bit set?
-    pub fn neg(self) -> bool {
+    pub fn is_negative(self) -> bool {
         self.se & 0x8000 != 0
     }
 
@@ -143,7 +143,7 @@ impl F80 {
     pub fn number(self) -> Number {
         let shift = self.sig.leading_zeros();
         let exp = i32::from((self.se & 0x7fff).max(1)) - BIAS - shift as i32;
-        Number { neg: self.neg(), exp, sig: self.sig.checked_shl(shift).unwrap_or(0) }
+        Number { neg: self.is_negative(), exp, sig: self.sig.checked_shl(shift).unwrap_or(0) }
     }
 }
 

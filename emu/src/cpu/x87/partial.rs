@@ -72,7 +72,7 @@ pub fn scale(env: &mut Env, a: F80, b: F80) -> F80 {
         return n;
     }
     let (ca, cb) = (a.class(), b.class());
-    match (ca, cb, b.neg()) {
+    match (ca, cb, b.is_negative()) {
         (Class::Zero, Class::Infinity, false) | (Class::Infinity, Class::Infinity, true) => {
             return env.invalid();
         }
@@ -86,7 +86,9 @@ pub fn scale(env: &mut Env, a: F80, b: F80) -> F80 {
     }
     match (ca, cb) {
         (Class::Zero | Class::Infinity, _) => return a,
-        (_, Class::Infinity) => return if b.neg() { F80::zero(a.neg()) } else { F80::infinity(a.neg()) },
+        (_, Class::Infinity) => {
+            return if b.is_negative() { F80::zero(a.is_negative()) } else { F80::infinity(a.is_negative()) };
+        }
         _ => {}
     }
     let n = a.number();

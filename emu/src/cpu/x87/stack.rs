@@ -475,7 +475,7 @@ impl Fpu {
             Class::Zero => C3,
             Class::Denormal => C3 | C2,
         };
-        let sign = if v.neg() { C1 } else { 0 };
+        let sign = if v.is_negative() { C1 } else { 0 };
         self.status = self.status & !(C3 | C2 | C1 | C0) | codes | sign;
     }
 

@@ -165,13 +165,13 @@ pub fn arctan(env: &mut Env, x: F80, y: F80) -> F80 {
     }
     use Class::{Infinity, Zero};
     let pi = |eighths: u32, env: &mut Env| {
-        Wide::PI.times(Wide::integer(false, u128::from(eighths), -2)).with_sign(y.neg()).inexact(env)
+        Wide::PI.times(Wide::integer(false, u128::from(eighths), -2)).with_sign(y.is_negative()).inexact(env)
     };
-    match (y.class(), x.class(), x.neg()) {
+    match (y.class(), x.class(), x.is_negative()) {
         (Infinity, Infinity, false) => return pi(1, env),
         (Infinity, Infinity, true) => return pi(3, env),
         (Infinity, ..) => return pi(2, env),
-        (_, Infinity, false) | (Zero, _, false) => return F80::zero(y.neg()),
+        (_, Infinity, false) | (Zero, _, false) => return F80::zero(y.is_negative()),
         (_, Infinity, true) | (Zero, _, true) => return pi(4, env),
         (_, Zero, _) => return pi(2, env),
         _ => {}
@@ -180,20 +180,20 @@ pub fn arctan(env: &mut Env, x: F80, y: F80) -> F80 {
     let steep = p.compare_magnitude(q) == Ordering::Greater;
     let (small, large) = if steep { (q, p) } else { (p, q) };
     let quotient = small.over(large);
-    if !steep && !x.neg() && quotient.exp < -70 {
+    if !steep && !x.is_negative() && quotient.exp < -70 {
         // Far below the series' precision: the quotient itself, or the next below it.
         let exact = quotient.times(large).compare_magnitude(small) == Ordering::Equal;
         let t = if exact { quotient.minus(quotient.times_power(-127)) } else { quotient };
-        return t.with_sign(y.neg()).inexact(env);
+        return t.with_sign(y.is_negative()).inexact(env);
     }
     let mut angle = arctangent(quotient);
     if steep {
         angle = Wide::PI.times_power(-1).minus(angle);
     }
-    if x.neg() {
+    if x.is_negative() {
         angle = Wide::PI.minus(angle);
     }
-    angle.with_sign(y.neg()).inexact(env)
+    angle.with_sign(y.is_negative()).inexact(env)
 }
 
 /// `f2xm1`: from -1 to 1; beyond, where the manual leaves it open, the argument.
@@ -203,7 +203,7 @@ pub fn exp2_minus_1(env: &mut Env, v: F80) -> F80 {
     }
     match v.class() {
         Class::Zero => return v,
-        Class::Infinity => return if v.neg() { F80::ONE.negated() } else { v },
+        Class::Infinity => return if v.is_negative() { F80::ONE.negated() } else { v },
         _ if denormal(env, &[v]) => return v,
         _ => {}
     }
@@ -246,7 +246,7 @@ pub fn y_log2_x(env: &mut Env, x: F80, y: F80) -> F80 {
     let below_one = x.se & 0x7fff < 0x3fff;
     let one = x == F80::ONE;
     match (cx, cy) {
-        _ if x.neg() && cx != Zero => return env.invalid(),
+        _ if x.is_negative() && cx != Zero => return env.invalid(),
         (Infinity, Zero) | (Zero, Zero) => return env.invalid(),
         (_, Infinity) if one => return env.invalid(),
         _ => {}
@@ -254,17 +254,17 @@ pub fn y_log2_x(env: &mut Env, x: F80, y: F80) -> F80 {
     if cx == Zero && cy != Infinity {
         // As in a division by zero, a denormal is not reported besides.
         env.raise(ZE);
-        return F80::infinity(!y.neg());
+        return F80::infinity(!y.is_negative());
     }
     if denormal(env, &[x, y]) {
         return y;
     }
     match (cx, cy) {
-        (Infinity, _) => return F80::infinity(y.neg()),
-        (Zero, _) => return F80::infinity(!y.neg()),
-        (_, Infinity) => return F80::infinity(y.neg() != below_one),
-        (_, Zero) => return F80::zero(y.neg() != below_one),
-        _ if one => return F80::zero(y.neg()),
+        (Infinity, _) => return F80::infinity(y.is_negative()),
+        (Zero, _) => return F80::infinity(!y.is_negative()),
+        (_, Infinity) => return F80::infinity(y.is_negative() != below_one),
+        (_, Zero) => return F80::zero(y.is_negative() != below_one),
+        _ if one => return F80::zero(y.is_negative()),
         _ => {}
     }
     let (l, exact) = log2(x.number().into());
@@ -279,13 +279,13 @@ pub fn y_log2_x_plus_1(env: &mut Env, x: F80, y: F80) -> F80 {
     }
     use Class::{Infinity, Zero};
     let (cx, cy) = (x.class(), y.class());
-    let too_low = x.neg() && x.se & 0x7fff >= 0x3fff;
+    let too_low = x.is_negative() && x.se & 0x7fff >= 0x3fff;
     match (cx, cy) {
         _ if too_low => return env.invalid(),
         (Infinity, Zero) | (Zero, Infinity) => return env.invalid(),
         _ if denormal(env, &[x, y]) => return y,
-        (Infinity, _) | (_, Infinity) => return F80::infinity(x.neg() != y.neg()),
-        (Zero, _) | (_, Zero) => return F80::zero(x.neg() != y.neg()),
+        (Infinity, _) | (_, Infinity) => return F80::infinity(x.is_negative() != y.is_negative()),
+        (Zero, _) | (_, Zero) => return F80::zero(x.is_negative() != y.is_negative()),
         _ => {}
     }
     let d = Wide::from(x.number());

@@ -100,8 +100,8 @@ impl Wide {
         let (a1, a0) = (self.sig >> 64, self.sig & u128::from(u64::MAX));
         let (b1, b0) = (o.sig >> 64, o.sig & u128::from(u64::MAX));
         let low = u128::from(u64::MAX);
-        let middle = (a0 * b0 >> 64) + (a1 * b0 & low) + (a0 * b1 & low);
-        let high = a1 * b1 + (a1 * b0 >> 64) + (a0 * b1 >> 64) + (middle >> 64);
+        let middle = ((a0 * b0) >> 64) + ((a1 * b0) & low) + ((a0 * b1) & low);
+        let high = a1 * b1 + ((a1 * b0) >> 64) + ((a0 * b1) >> 64) + (middle >> 64);
         let shift = high.leading_zeros();
         let below = if shift == 0 { 0 } else { middle >> 63 & 1 };
         Wide { neg: self.neg != o.neg, exp: self.exp + o.exp + 1 - shift as i32, sig: high << shift | below }
@@ -133,7 +133,7 @@ impl Wide {
         }
         let q = self.sig / d;
         let shift = q.leading_zeros();
-        let sig = q << shift | ((self.sig % d) << shift) / d;
+        let sig = (q << shift) | (((self.sig % d) << shift) / d);
         Wide { exp: self.exp - shift as i32, sig, ..self }
     }
 
