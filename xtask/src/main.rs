@@ -10,6 +10,7 @@ mod bochs;
 mod boots;
 mod elf;
 mod figure;
+mod fuzz_diff;
 mod image;
 mod lock;
 mod machine;
@@ -73,6 +74,21 @@ enum Command {
         /// Further words for the kernel's command line, such as paging=64g
         #[arg(long, value_name = "WORDS", default_value = "")]
         append: String,
+    },
+    /// Run random instruction sequences here and on Unicorn, and print what differs.
+    FuzzDiff {
+        /// Sequences
+        #[arg(long, value_name = "N", default_value_t = 100_000)]
+        count: u64,
+        /// Where the randomness begins
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// How the processor runs
+        #[arg(long, value_enum, default_value_t = fuzz_diff::Mode::Flat)]
+        mode: fuzz_diff::Mode,
+        /// A Python 3 with the package unicorn (pip install unicorn)
+        #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+        python: PathBuf,
     },
     /// Draw the README's picture from a result of `shootdown compare --format json` on standard input.
     Figure {
@@ -172,6 +188,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 cpus: smp,
                 append,
             })
+        }
+        Command::FuzzDiff { count, seed, mode, python } => {
+            fuzz_diff::run(&fuzz_diff::Options { count, seed, mode, python: &python })
         }
         Command::Figure { out } => {
             let svg = figure::draw(&std::io::read_to_string(std::io::stdin())?)?;
