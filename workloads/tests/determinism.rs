@@ -26,6 +26,17 @@ fn equal_cells_give_equal_bytes() {
 }
 
 #[test]
+fn the_hosts_shortcuts_show_on_no_preset() {
+    for (cpu, cpus) in
+        [("p3", "6"), ("p4-xeon", "3"), ("westmere-ep", "8"), ("haswell-ep", "2"), ("skylake-sp", "4")]
+    {
+        let cell = [("cpu", cpu), ("cpus", cpus), ("ops", "100"), ("seed", "3")];
+        let off = [cell.as_slice(), &[("host.shortcuts", "off")]].concat();
+        assert!(json(&cell) == json(&off), "{cpu} with {cpus} processors");
+    }
+}
+
+#[test]
 fn a_report_is_read_back_as_it_was() {
     let text = json(&[("ops", "50")]);
     let report: Report = serde_json::from_str(&text).unwrap();

@@ -118,7 +118,7 @@ costs! {
     llc_hit >= 1 "a load that hits the last level, whole",
     memory >= 1 "a load from memory, whole",
     stream >= 1 "a load beyond the second level whose line is next to the one missed before, whole",
-    line_transfer >= 1 "a compare-exchange of a line that another processor has, whole; also the lookahead",
+    line_transfer >= 1 "a compare-exchange of a line that another processor has, whole; also bounds the lookahead",
     line_transfer_remote >= 1 "the same from another socket",
     halt_wake >= 0 "from the arrival of an interrupt to the first work of a halted processor",
 }

@@ -29,6 +29,17 @@ pub(super) struct Spin {
     instructions: u16,
 }
 
+impl Spin {
+    /// Moves the processor by `n` passes.
+    fn pass(&mut self, cpu: &mut Cpu, n: u64) {
+        cpu.clock += n * u64::from(self.cost);
+        self.clock = cpu.clock;
+        cpu.ledger.add(Kind::Compute, n * u64::from(self.cost - self.locked));
+        cpu.ledger.add(Kind::Locked, n * u64::from(self.locked));
+        cpu.count.instructions += n * u64::from(self.instructions);
+    }
+}
+
 impl Runner {
     /// Is the processor in a loop that only waits, with nothing to break it but a change of memory or an event?
     pub fn parked(&self, cpu: &Cpu) -> bool {
@@ -48,15 +59,10 @@ impl Runner {
             Ok(left) => u64::from(left.div_ceil(cost)),
             Err(_) => left.div_ceil(u64::from(cost)),
         };
-        let cycles = n * u64::from(cost);
-        if cpu.clock + cycles >= cpu.event_at {
+        if cpu.clock + n * u64::from(cost) >= cpu.event_at {
             return false;
         }
-        cpu.clock += cycles;
-        s.clock = cpu.clock;
-        cpu.ledger.add(Kind::Compute, cycles - n * u64::from(s.locked));
-        cpu.ledger.add(Kind::Locked, n * u64::from(s.locked));
-        cpu.count.instructions += n * u64::from(s.instructions);
+        s.pass(cpu, n);
         true
     }
 
@@ -71,11 +77,7 @@ impl Runner {
         let cost = u64::from(s.cost.max(1));
         let wanted = until.saturating_sub(cpu.clock).div_ceil(cost);
         let n = wanted.min(cpu.event_at.saturating_sub(cpu.clock).saturating_sub(1) / cost);
-        cpu.clock += n * cost;
-        s.clock = cpu.clock;
-        cpu.ledger.add(Kind::Compute, n * (cost - u64::from(s.locked)));
-        cpu.ledger.add(Kind::Locked, n * u64::from(s.locked));
-        cpu.count.instructions += n * u64::from(s.instructions);
+        s.pass(cpu, n);
     }
 
     /// If a pass through the block began and ended in the same state and nothing but static cost was charged, every

@@ -127,16 +127,12 @@ impl Peer {
         Ok(peer)
     }
 
-    fn run(&mut self, case: &Case, at: u32, begin: u32) -> Result<After> {
+    fn run(&mut self, case: &Case) -> Result<After> {
         let mut head = vec![case.count, u8::from(case.repeats), case.code.len() as u8, 0];
         let mut put = |v: u32| head.extend(v.to_le_bytes());
         case.regs.iter().for_each(|r| put(*r));
         put(case.flags);
-        put(begin);
         case.segments.iter().for_each(|s| head.extend(s.to_le_bytes()));
-        head.extend(0u32.to_le_bytes());
-        head.extend(at.to_le_bytes());
-        head.extend([0; 16]);
         head.extend(&case.code);
         self.to.write_all(&head)?;
         self.to.flush()?;
@@ -196,8 +192,7 @@ pub fn run(options: &Options<'_>) -> Result<()> {
         let mut random = Random((options.seed << 40 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         random.next();
         let case = generate::case(&mut random, mode);
-        let (at, begin) = ours::place(&case, mode);
-        let theirs = peer.run(&case, at, begin)?;
+        let theirs = peer.run(&case)?;
         let Some(here) = ours.run(&case, &image)? else {
             dropped += 1;
             continue;
@@ -205,7 +200,7 @@ pub fn run(options: &Options<'_>) -> Result<()> {
         // Unicorn stops at a store into the page that it runs, whatever is stored.
         let stopped = theirs.vector == NONE
             && !case.branches
-            && theirs.eip.wrapping_sub(begin) != case.code.len() as u32;
+            && theirs.eip.wrapping_sub(ours::begin(mode)) != case.code.len() as u32;
         if theirs.vector == OUTSIDE || stopped {
             dropped += 1;
             continue;

@@ -30,9 +30,9 @@ pub fn prepare_image(image: &mut [u8], mode: Mode) {
     }
 }
 
-/// Linear address of a case's code, and the instruction pointer there.
-pub fn place(_: &Case, mode: Mode) -> (u32, u32) {
-    (CODE, if mode == Mode::Real { 0 } else { CODE })
+/// The instruction pointer at the beginning of a case.
+pub fn begin(mode: Mode) -> u32 {
+    if mode == Mode::Real { 0 } else { CODE }
 }
 
 /// The machine.
@@ -67,10 +67,9 @@ impl Ours {
     }
 
     fn prepare(&mut self, case: &Case) {
-        let (at, begin) = place(case, self.mode);
         let mut page = [0; PAGE];
         page[..case.code.len()].copy_from_slice(&case.code);
-        self.machine.bus_mut().ram.poke(u64::from(at), &page);
+        self.machine.bus_mut().ram.poke(u64::from(CODE), &page);
         self.machine.forget_code();
         let real = self.mode == Mode::Real;
         let Some(cpu) = self.machine.cpu_mut(0) else { return };
@@ -99,7 +98,7 @@ impl Ours {
             cpu.set_cpl(3, now);
         }
         cpu.regs[..8].copy_from_slice(&case.regs);
-        cpu.eip = begin;
+        cpu.eip = begin(self.mode);
         cpu.flags.set(case.flags);
         cpu.shadow = false;
     }
@@ -115,7 +114,7 @@ impl Ours {
     /// Runs a case and puts the memory back. `None`: it cannot be compared.
     pub fn run(&mut self, case: &Case, image: &[u8]) -> Result<Option<After>> {
         self.prepare(case);
-        let end = place(case, self.mode).1 + case.code.len() as u32;
+        let end = begin(self.mode) + case.code.len() as u32;
         let mut stopped = false;
         for _ in 0..if case.repeats { TURNS } else { usize::from(case.count) } {
             stopped = self.machine.step(0).is_some();

@@ -13,7 +13,7 @@ from unicorn import x86_const as x86
 MEMORY = 0x20000
 PAGE = 4096
 CODE = 0x30000
-CASE = struct.Struct("<BBBB8III6HII16x")
+CASE = struct.Struct("<BBBx8II6H")
 REGISTERS = [
     x86.UC_X86_REG_EAX, x86.UC_X86_REG_ECX, x86.UC_X86_REG_EDX, x86.UC_X86_REG_EBX,
     x86.UC_X86_REG_ESP, x86.UC_X86_REG_EBP, x86.UC_X86_REG_ESI, x86.UC_X86_REG_EDI,
@@ -63,11 +63,11 @@ class Peer:
             uc.emu_stop()
         self.left -= 1
 
-    def run(self, count, until_end, registers, flags, eip, segments, end, code, at):
+    def run(self, count, until_end, registers, flags, segments, code):
         uc = self.uc
         uc.context_restore(self.fresh)
-        uc.mem_write(at, code.ljust(PAGE, b"\0"))
-        uc.ctl_remove_cache(at, at + 64)
+        uc.mem_write(CODE, code.ljust(PAGE, b"\0"))
+        uc.ctl_remove_cache(CODE, CODE + 64)
         if self.real:
             for register, value in zip(SEGMENTS, segments):
                 uc.reg_write(register, value)
@@ -79,7 +79,7 @@ class Peer:
         self.left = -1 if until_end else count
         try:
             # In real mode this address is linear.
-            uc.emu_start(at, at + len(code) if until_end else 0xFFFFFFFF)
+            uc.emu_start(CODE, CODE + len(code) if until_end else 0xFFFFFFFF)
         except UcError as e:
             # Where a branch leads is not run.
             branched = e.errno == UC_ERR_FETCH_UNMAPPED and self.left <= 0 and not until_end
@@ -107,10 +107,10 @@ def main():
         head = source.read(CASE.size)
         if len(head) < CASE.size:
             return
-        count, until_end, length, _, *rest = CASE.unpack(head)
-        registers, flags, eip, segments, end, at = rest[:8], rest[8], rest[9], rest[10:16], rest[16], rest[17]
+        count, until_end, length, *rest = CASE.unpack(head)
+        registers, flags, segments = rest[:8], rest[8], rest[9:]
         code = source.read(length)
-        after, eip, flags, pages = peer.run(count, until_end, registers, flags, eip, segments, end, code, at)
+        after, eip, flags, pages = peer.run(count, until_end, registers, flags, segments, code)
         sink.write(struct.pack("<h8IIIB", peer.vector, *after, eip, flags, len(pages)))
         for number, page in pages:
             sink.write(bytes([number]) + page)
