@@ -4,6 +4,7 @@
 mod common;
 use common::*;
 use iced_x86::code_asm::*;
+use shootdown_emu::Preset;
 use shootdown_emu::config::{Adversary, Shortcuts};
 
 const PSE: u32 = 0x10;
@@ -145,33 +146,91 @@ fn a_write_through_a_stale_clean_entry_goes_where_the_pte_says_now() {
     assert_eq!((peek(&m, FRAME_A), peek(&m, FRAME_B)), (CONTENT_A, 0x77));
 }
 
+/// Reads `pages` pages in turn, three times, and gives how often the third round missed the first-level data TLB, and
+/// how often it walked. With true LRU, one page too many for a set pushes out all of the set, for ever.
+fn misses_of_a_third_round(preset: &str, pages: u32, large: bool) -> (u64, u64) {
+    let step = if large { 4 << 20 } else { 4096 };
+    let mut a = paged(if large { PSE } else { 0 });
+    let (mut round, mut next) = (a.create_label(), a.create_label());
+    a.xor(ebp, ebp).unwrap();
+    a.set_label(&mut round).unwrap();
+    a.mov(ebx, 8 * WINDOW).unwrap();
+    a.mov(ecx, pages).unwrap();
+    a.inc(ebp).unwrap();
+    a.set_label(&mut next).unwrap();
+    a.mov(eax, dword_ptr(ebx)).unwrap();
+    a.add(ebx, step).unwrap();
+    a.dec(ecx).unwrap();
+    a.jnz(next).unwrap();
+    a.cmp(ebp, 4).unwrap();
+    a.jne(round).unwrap();
+    exit(&mut a);
+    let mut lru = config(preset);
+    lru.preset.set("tlb.replacement", "lru").unwrap();
+    let mut m = load(lru, &mut a);
+    for slot in 0..1024 {
+        poke(&mut m, TABLE2 + 4 * slot, FRAME_A | 3);
+    }
+    for slot in 8..256 {
+        poke(&mut m, DIRECTORY + 4 * slot, if large { 0x83 } else { TABLE2 | 3 });
+    }
+    let mut round = |number| {
+        while m.cpus()[0].regs[5] != number {
+            assert_eq!(m.step(0), None);
+        }
+        let count = m.cpus()[0].count;
+        (count.dtlb_misses, count.walks)
+    };
+    let (before, after) = (round(3), round(4));
+    (after.0 - before.0, after.1 - before.1)
+}
+
 #[test]
-fn the_data_tlb_of_a_p6_holds_four_pages_of_a_set() {
-    // Pages 16 apart share a set of the 64-entry, 4-way array.
-    // With true LRU, five pages in turn push each other out for ever.
-    for (pages, misses_again) in [(4, 0), (5, 5)] {
+fn the_reach_and_the_ways_of_each_tlb_are_those_of_the_preset() {
+    for preset in Preset::names() {
+        let shape = Preset::builtin(preset).unwrap().tlb;
+        for (large, tlb) in [(false, shape.data.small), (true, shape.data.large)] {
+            let misses = |pages| misses_of_a_third_round(preset, pages, large).0;
+            assert_eq!(misses(tlb.entries), 0, "{preset}: {} pages fit, large: {large}", tlb.entries);
+            // One more than fit: all pages of one set miss.
+            assert_eq!(misses(tlb.entries + 1), u64::from(tlb.ways) + 1, "{preset}, large: {large}");
+        }
+        if let Some(second) = shape.second {
+            let walks = |pages| misses_of_a_third_round(preset, pages, false).1;
+            assert_eq!(walks(second.entries), 0, "{preset}: {} pages fit the second level", second.entries);
+            assert_eq!(walks(second.entries + 1), u64::from(second.ways) + 1, "{preset}");
+        }
+    }
+}
+
+#[test]
+fn a_pde_stays_in_the_paging_structure_cache_until_any_invlpg() {
+    const OTHER_TABLE: u32 = 0x20_3000;
+    for preset in Preset::names() {
         let mut a = paged(0);
-        for round in 0..2 {
-            if round == 1 {
-                a.mov(ebp, 0x1234).unwrap();
-            }
-            for p in 0..pages {
-                a.mov(eax, dword_ptr(0x30_0000 + p * 16 * 4096)).unwrap();
+        for (table, frame) in [(TABLE2, FRAME_A), (OTHER_TABLE, FRAME_B)] {
+            for page in 1..3 {
+                a.mov(dword_ptr(table + 4 * page), (frame | 3) as i32).unwrap();
             }
         }
+        a.mov(eax, dword_ptr(WINDOW)).unwrap();
+        a.mov(dword_ptr(DIRECTORY + 4), (OTHER_TABLE | 3) as i32).unwrap();
+        // Pages that no TLB holds, of the same PDE.
+        a.mov(esi, dword_ptr(WINDOW + 0x1000)).unwrap();
+        a.invlpg(ptr(0)).unwrap();
+        a.mov(edi, dword_ptr(WINDOW + 0x2000)).unwrap();
         exit(&mut a);
-        let mut lru = config("p3");
-        lru.preset.set("tlb.replacement", "lru").unwrap();
-        let mut m = load(lru, &mut a);
-        // Run to the marker instruction, then count.
-        while m.cpus()[0].regs[5] != 0x1234 {
-            assert_eq!(m.step(0), None);
-        }
-        let before = m.cpus()[0].count.dtlb_misses;
-        for _ in 0..pages {
-            assert_eq!(m.step(0), None);
-        }
-        assert_eq!(m.cpus()[0].count.dtlb_misses - before, misses_again, "{pages} pages");
+        let mut m = load(config(preset), &mut a);
+        run(&mut m);
+        let cached = Preset::builtin(preset).unwrap().tlb.pde_cache > 0;
+        let c = &m.cpus()[0];
+        assert_eq!(c.regs[6], if cached { CONTENT_A } else { CONTENT_B }, "{preset}");
+        assert_eq!(c.regs[7], CONTENT_B, "{preset}");
+        assert_eq!(
+            c.count.stale_uses,
+            u64::from(cached),
+            "{preset}: a walk through a stale PDE is a stale use"
+        );
     }
 }
 

@@ -18,6 +18,7 @@ mod opcodes;
 mod paths;
 mod qemu;
 mod speed;
+mod tlb;
 mod toolchain;
 
 use std::path::PathBuf;
@@ -89,6 +90,12 @@ enum Command {
         /// A Python 3 with the package unicorn (pip install unicorn)
         #[arg(long, value_name = "PROGRAM", default_value = "python3")]
         python: PathBuf,
+    },
+    /// Run guests of a few instructions about translations here, on QEMU and on Bochs, and compare what they saw.
+    Tlb {
+        /// Run them on Bochs as well (half a minute)
+        #[arg(long)]
+        bochs: bool,
     },
     /// Draw the README's picture from a result of `shootdown compare --format json` on standard input.
     Figure {
@@ -192,6 +199,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::FuzzDiff { count, seed, mode, python } => {
             fuzz_diff::run(&fuzz_diff::Options { count, seed, mode, python: &python })
         }
+        Command::Tlb { bochs } => tlb::run(bochs),
         Command::Figure { out } => {
             let svg = figure::draw(&std::io::read_to_string(std::io::stdin())?)?;
             std::fs::write(&out, svg).with_context(|| format!("cannot write {}", out.display()))

@@ -101,20 +101,21 @@ pub fn load(config: MachineConfig, a: &mut CodeAssembler) -> Machine {
     machine
 }
 
-fn put(machine: &mut Machine, pa: u32, v: u32) {
+/// Writes a physical dword.
+pub fn poke(machine: &mut Machine, pa: u32, v: u32) {
     assert!(machine.bus_mut().ram.poke(u64::from(pa), &v.to_le_bytes()));
 }
 
 fn tables(m: &mut Machine) {
-    put(m, DIRECTORY, TABLE | 7);
-    put(m, DIRECTORY + 4, TABLE2 | 7);
+    poke(m, DIRECTORY, TABLE | 7);
+    poke(m, DIRECTORY + 4, TABLE2 | 7);
     for page in 0..1024 {
-        put(m, TABLE + page * 4, page << 12 | 3);
+        poke(m, TABLE + page * 4, page << 12 | 3);
     }
-    put(m, TABLE + (APIC >> 12) * 4, 0xfee0_0000 | 0x1b);
-    put(m, TABLE2, FRAME_A | 3);
-    put(m, FRAME_A, CONTENT_A);
-    put(m, FRAME_B, CONTENT_B);
+    poke(m, TABLE + (APIC >> 12) * 4, 0xfee0_0000 | 0x1b);
+    poke(m, TABLE2, FRAME_A | 3);
+    poke(m, FRAME_A, CONTENT_A);
+    poke(m, FRAME_B, CONTENT_B);
 }
 
 /// Starts the program of one of several processors: paging as in [`paged`], its APIC enabled.
@@ -135,10 +136,10 @@ pub fn load_each(
     tables(m);
     let gate = [HANDLER & 0xffff | 8 << 16, HANDLER & 0xffff_0000 | 0x8e00];
     for (i, word) in [0, 0, 0xffff, 0x00cf_9b00, 0xffff, 0x00cf_9300].into_iter().enumerate() {
-        put(m, GDT + 4 * i as u32, word);
+        poke(m, GDT + 4 * i as u32, word);
     }
-    put(m, IDT + 8 * u32::from(VECTOR), gate[0]);
-    put(m, IDT + 8 * u32::from(VECTOR) + 4, gate[1]);
+    poke(m, IDT + 8 * u32::from(VECTOR), gate[0]);
+    poke(m, IDT + 8 * u32::from(VECTOR) + 4, gate[1]);
     assert!(m.bus_mut().ram.poke(u64::from(HANDLER), &handler.assemble(u64::from(HANDLER)).unwrap()));
     for (i, a) in programs.iter_mut().enumerate() {
         let page = 4096 * i as u32;
