@@ -7,8 +7,7 @@
 //! 1 MiB    the image
 //! 2 MiB    [`DIRECTORY`], [`TABLE`] of linear 0, [`TABLE2`] of [`WINDOW`], [`TABLE3`] for the guests to name
 //! 3 MiB    [`FRAME_A`], [`FRAME_B`]
-//! 0x700000 [`FRAME_C`], [`FRAME_D`]: what [`FRAME_A`] and [`FRAME_B`] are to linear 4 MiB on, when a large page
-//!          goes to physical 4 MiB
+//! 7 MiB    [`FRAME_C`]: in the page of 4 MiB at physical 4 MiB what [`FRAME_A`] is in that at 0
 //! ```
 //!
 //! Before each guest the tables stand as on a fresh machine: linear 0 to 4 MiB onto itself, [`WINDOW`] onto
@@ -216,9 +215,9 @@ fn guest_code() -> Result<Vec<u8>> {
     data_segments(&mut a)?;
     line(&mut a)?;
     start_second(&mut a)?;
-    for number in 0..GUESTS.len() {
+    for (number, guest) in GUESTS.iter().enumerate() {
         a.call(reset)?;
-        (GUESTS[number].code)(&mut a)?;
+        (guest.code)(&mut a)?;
         a.mov(edi, number as u32)?;
         a.call(report)?;
     }
