@@ -21,6 +21,9 @@ pub enum Class {
     Fault,
     /// The instruction after it.
     Trap,
+    /// The instruction that was about to begin, at a breakpoint: as a fault, but the saved RF stays as it is, for the
+    /// handler to set.
+    Breakpoint,
 }
 
 /// Vector numbers.

@@ -208,7 +208,7 @@ impl Cpu {
             }
             cache::access(self, bus, before, t, size, Want::Write)?;
         }
-        Ok(())
+        self.check_alignment(lin, size, privilege)
     }
 
     /// Reads `size` (1, 2 or 4) bytes at a linear address.
@@ -227,6 +227,7 @@ impl Cpu {
         }
         if (lin & 0xfff) + size <= 4096 {
             let t = mmu::translate(self, bus, lin, Access::Read, privilege, before)?;
+            self.watch_access(lin, size, Access::Read, privilege)?;
             return bus.read(self, before, t, size);
         }
         // Crosses a page: both halves are translated before either is read.
@@ -234,6 +235,7 @@ impl Cpu {
         let second = lin.wrapping_add(cut);
         let a = mmu::translate(self, bus, lin, Access::Read, privilege, before)?;
         let b = mmu::translate(self, bus, second, Access::Read, privilege, before)?;
+        self.watch_access(lin, size, Access::Read, privilege)?;
         let mut v = 0;
         for i in 0..size {
             let t = if i < cut { a.plus(i) } else { b.plus(i - cut) };
@@ -261,6 +263,7 @@ impl Cpu {
         }
         if (lin & 0xfff) + size <= 4096 {
             let t = mmu::translate(self, bus, lin, Access::Write, privilege, before)?;
+            self.watch_access(lin, size, Access::Write, privilege)?;
             return bus.write(self, before, t, size, value);
         }
         let cut = 4096 - (lin & 0xfff);
@@ -268,6 +271,7 @@ impl Cpu {
         self.probe_linear(bus, before, lin, size, privilege)?;
         let a = mmu::translate(self, bus, lin, Access::Write, privilege, before)?;
         let b = mmu::translate(self, bus, second, Access::Write, privilege, before)?;
+        self.watch_access(lin, size, Access::Write, privilege)?;
         for i in 0..size {
             let t = if i < cut { a.plus(i) } else { b.plus(i - cut) };
             bus.write(self, before, t, 1, (value >> (8 * i)) & 0xff)?;

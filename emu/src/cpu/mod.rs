@@ -14,6 +14,7 @@
 //! [`Cpu::charge`]. The static cost is added when the block is left.
 
 pub mod block;
+pub mod debug;
 pub mod decode;
 pub mod exception;
 pub mod exec;
@@ -33,6 +34,7 @@ use crate::ledger::{Kind, Ledger};
 use crate::mmu::Mmu;
 use crate::stats::Counters;
 use crate::stop::Stop;
+use debug::Debug;
 use exception::Exception;
 use flags::Flags;
 use op::{Flow, Op};
@@ -203,6 +205,10 @@ pub struct Cpu {
     pub cr4: u32,
     /// Debug registers.
     pub dr: [u32; 8],
+    /// What the debug registers ask for, and what of it is pending.
+    pub(crate) debug: Debug,
+    /// Clock at which a repeated string instruction was last left unfinished.
+    pub(crate) repeated_at: u64,
     /// GDTR.
     pub gdtr: Table,
     /// IDTR.
@@ -321,6 +327,7 @@ impl Cpu {
         }
         self.cpl = cpl;
         self.mmu.set_privilege(cpl);
+        self.review_debug();
     }
 
     /// Replaces a segment register's content (CPL is set apart).
@@ -343,7 +350,10 @@ impl Cpu {
         }
         let flat = |n: u8| self.seg[n as usize].is_flat_data();
         let cs = &self.seg[op::CS as usize];
-        if flat(op::DS) && flat(op::ES) && flat(op::SS) && cs.base == 0 && cs.read_end == u32::MAX - 2 {
+        // Under breakpoints nothing runs in the fast lane.
+        let free = !self.debug.armed();
+        if free && flat(op::DS) && flat(op::ES) && flat(op::SS) && cs.base == 0 && cs.read_end == u32::MAX - 2
+        {
             m |= block::Mode::FLAT;
         }
         if self.real_segments() {
@@ -378,6 +388,8 @@ impl Cpu {
             cr3: 0,
             cr4: 0,
             dr: [0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400],
+            debug: Debug::default(),
+            repeated_at: u64::MAX,
             gdtr: Table { base: 0, limit: 0xffff },
             idtr: Table { base: 0, limit: 0xffff },
             ldtr: Segment::new(0, 0, 0xffff, attr::PRESENT | 2),

@@ -9,6 +9,7 @@
 //! with `Flow::Careful` before it has changed anything, and is run again.
 
 use super::block::{Block, Blocks, Mode, key};
+use super::debug::dr6;
 use super::decode::{Decoded, decode_block, decode_single};
 use super::exec::{MAX_INSTRUCTION, interrupt};
 use super::op::{CS, Flow, Op};
@@ -144,7 +145,7 @@ impl Runner {
                 let now = cpu.clock;
                 mmu::speculate(cpu, bus, lin, now);
             }
-            let step = cpu.flags.rest & flags::TF != 0;
+            let watched = cpu.flags.rest & (flags::TF | flags::RF) != 0;
             let number = match self.find(cpu, bus, blocks) {
                 Ok(n) => n,
                 Err(Flow::Request) => return Pause::Request(cpu.request.take().unwrap_or(Request::Look)),
@@ -162,7 +163,7 @@ impl Runner {
             };
             let Some(block) = blocks.get(number) else { continue };
             let careful = single
-                || step
+                || watched
                 || self.careful_next
                 || cpu.clock + u64::from(block.cost) >= cpu.event_at
                 || !self.mode.contains(Mode::FLAT);
@@ -173,22 +174,16 @@ impl Runner {
                 continue;
             }
             self.careful_next = false;
-            let pause = match block.ops.first() {
-                // Stepping shows every instruction, also the first of a fused pair.
-                Some(op) if (options.single || step) && op.bits & Op::FUSED != 0 => {
-                    run_first_half(cpu, bus, block, op, &mut self.careful_next)
-                }
-                _ => run_careful(cpu, bus, block, single || step, &mut self.careful_next),
+            self.left_spin = true;
+            let pause = if watched || cpu.debug.armed() {
+                self.run_watched(cpu, bus, block)
+            } else if options.single {
+                self.run_one(cpu, bus, block)
+            } else {
+                run_careful(cpu, bus, block, single, &mut self.careful_next)
             };
-            if let Some(p) = pause {
+            if let Some(p) = debug_trap(cpu, bus, pause) {
                 return p;
-            }
-            if step && cpu.flags.rest & flags::TF != 0 {
-                cpu.dr[6] |= 1 << 14;
-                cpu.fault = Some(Exception { vector: 1, code: None, class: Class::Trap });
-                if let Err(r) = deliver_fault(cpu, bus) {
-                    return Pause::Request(r);
-                }
             }
             if options.single && !self.careful_next {
                 return Pause::SliceEnd;
@@ -278,6 +273,47 @@ impl Runner {
         result
     }
 
+    /// Runs the first instruction of `block`, also of a fused pair.
+    #[cold]
+    #[inline(never)]
+    fn run_one(&mut self, cpu: &mut Cpu, bus: &mut Bus, block: &Block) -> Option<Pause> {
+        match block.ops.first() {
+            Some(op) if op.bits & Op::FUSED != 0 => {
+                run_first_half(cpu, bus, block, op, &mut self.careful_next)
+            }
+            _ => run_careful(cpu, bus, block, true, &mut self.careful_next),
+        }
+    }
+
+    /// Runs one instruction, or one element of a repeated one, with TF or RF set or under breakpoints. What the debug
+    /// registers have seen is pending afterwards.
+    #[cold]
+    #[inline(never)]
+    fn run_watched(&mut self, cpu: &mut Cpu, bus: &mut Bus, block: &Block) -> Option<Pause> {
+        if cpu.check_execution().is_err() {
+            return deliver_fault(cpu, bus).err().map(Pause::Request);
+        }
+        let before = cpu.debug;
+        cpu.debug.held = false;
+        cpu.debug.resume = false;
+        cpu.debug.step = cpu.flags.rest & flags::TF != 0;
+        let slice_end = std::mem::replace(&mut cpu.slice_end, 0);
+        let pause = self.run_one(cpu, bus, block);
+        cpu.slice_end = slice_end;
+        if self.careful_next || pause == Some(Pause::SliceEnd) {
+            // It has not run.
+            cpu.debug = before;
+            return pause;
+        }
+        if !cpu.debug.resume && cpu.repeated_at != cpu.clock {
+            cpu.flags.rest &= !flags::RF;
+        }
+        if std::mem::take(&mut cpu.debug.step) && !cpu.debug.held {
+            cpu.pend_debug(dr6::BS);
+        }
+        pause
+    }
+
     /// Number of the block at CS:EIP.
     #[inline(always)]
     fn find(&mut self, cpu: &mut Cpu, bus: &mut Bus, blocks: &mut Blocks) -> Result<u32, Flow> {
@@ -317,6 +353,8 @@ impl Runner {
 #[cold]
 #[inline(never)]
 fn fetch(cpu: &mut Cpu, bus: &mut Bus, lin: u32) -> Result<u64, Flow> {
+    // Breakpoints come before faults of the fetch.
+    cpu.check_execution()?;
     if cpu.eip > cpu.seg[CS as usize].limit {
         return cpu.raise(Exception::GP0);
     }
@@ -483,6 +521,7 @@ fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mu
             // The set-up cost and the count of the instruction come with its completion.
             cpu.eip = cpu.this_eip(op);
             settle_part(cpu, before);
+            cpu.repeated_at = cpu.clock;
             None
         }
         Flow::Careful => {
@@ -510,6 +549,21 @@ fn leave(cpu: &mut Cpu, bus: &mut Bus, ops: &[Op], flow: Flow, careful_next: &mu
             }
             Some(Pause::Request(r))
         }
+    }
+}
+
+/// Delivers the debug trap that is pending after an instruction, if one is. It wakes from `hlt`.
+#[inline]
+fn debug_trap(cpu: &mut Cpu, bus: &mut Bus, pause: Option<Pause>) -> Option<Pause> {
+    if matches!(pause, Some(Pause::Request(Request::Stop(_)))) {
+        return pause;
+    }
+    let Some(trap) = cpu.take_debug_trap() else { return pause };
+    cpu.fault = Some(trap);
+    match deliver_fault(cpu, bus) {
+        Err(r) => Some(Pause::Request(r)),
+        Ok(()) if pause == Some(Pause::Request(Request::Halt)) => None,
+        Ok(()) => pause,
     }
 }
 

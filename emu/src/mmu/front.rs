@@ -141,6 +141,12 @@ impl Mmu {
         self.half == if privilege == Privilege::User { FRONT } else { 0 }
     }
 
+    /// Lets the front array be used (where host shortcuts are on at all), or makes every access take the slow path.
+    pub(crate) fn use_front(&mut self, on: bool) {
+        self.front_used = on && self.options.front;
+        self.clear_front();
+    }
+
     /// Empties the front array, without touching the TLBs.
     pub fn clear_front(&mut self) {
         self.front.fill(EMPTY);

@@ -114,6 +114,8 @@ pub struct Mmu {
     global_pages: bool,
     large_pages: bool,
     options: MmuOptions,
+    /// The front array is filled: wished for, and no access has to be seen.
+    front_used: bool,
     /// Victims that `keep` holds on to, by (instruction?, large?, tag).
     kept: BTreeMap<(bool, bool, u32), Entry>,
     /// Mask for times stored in stamps.
@@ -170,6 +172,7 @@ impl Mmu {
             global_pages: false,
             large_pages: false,
             options,
+            front_used: options.front,
             kept: BTreeMap::new(),
             timed: tlb::timed(policy),
             scratch: Vec::new(),
@@ -285,7 +288,7 @@ pub fn translate(
         cpu.mmu.fetch_frame = frame;
     } else if let Some(at) = at
         && entry.stale == 0
-        && cpu.mmu.options.front
+        && cpu.mmu.front_used
     {
         front::install(cpu, bus, lin >> 12, frame, at, &entry, touch, privilege);
     }
@@ -299,7 +302,7 @@ fn unpaged(cpu: &mut Cpu, bus: &mut Bus, lin: u32, access: Access) -> Physical {
         cpu.mmu.fetch_page = frame;
         cpu.mmu.fetch_frame = frame;
     } else if let Some(at) = at
-        && cpu.mmu.options.front
+        && cpu.mmu.front_used
     {
         front::install_unpaged(cpu, bus, frame, at);
     }

@@ -7,6 +7,8 @@
 
 #![allow(dead_code)]
 
+pub mod traps;
+
 use iced_x86::code_asm::*;
 use shootdown_emu::cpu::Table;
 use shootdown_emu::loader::BootRequest;

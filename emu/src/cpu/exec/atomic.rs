@@ -60,6 +60,9 @@ pub fn cmpxchg_mr<W: Word, P: Place>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> S
 /// `cmpxchg8b mem`: compares with EDX:EAX, stores ECX:EBX; writes in either case.
 pub fn cmpxchg8b(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let ea = op.ea(cpu);
+    let lin = ea.wrapping_add(cpu.seg[usize::from(op.seg & 7)].base);
+    let privilege = cpu.privilege();
+    cpu.check_alignment(lin, 8, privilege)?;
     let upper = ea.wrapping_add(4) & op.mask;
     // The upper half is written back as it is: should the lower half fault, nothing has changed.
     let mut high = 0u32;

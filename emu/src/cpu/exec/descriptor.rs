@@ -193,8 +193,9 @@ pub fn mark_accessed(cpu: &mut Cpu, bus: &mut Bus, before: u16, d: &Descriptor) 
 }
 
 /// Sets or clears the busy bit of a TSS descriptor in its table.
-pub fn mark_busy(cpu: &mut Cpu, bus: &mut Bus, before: u16, d: &Descriptor) -> Result<(), Flow> {
-    write_type(cpu, bus, before, d, (d.high >> 8) as u8 | 2)
+pub fn mark_busy(cpu: &mut Cpu, bus: &mut Bus, before: u16, d: &Descriptor, busy: bool) -> Result<(), Flow> {
+    let kind = (d.high >> 8) as u8;
+    write_type(cpu, bus, before, d, if busy { kind | 2 } else { kind & !2 })
 }
 
 fn write_type(cpu: &mut Cpu, bus: &mut Bus, before: u16, d: &Descriptor, byte: u8) -> Result<(), Flow> {
@@ -202,14 +203,17 @@ fn write_type(cpu: &mut Cpu, bus: &mut Bus, before: u16, d: &Descriptor, byte: u
 }
 
 /// Checks `selector` for DS, ES, FS or GS at the current privilege level and gives the register's new content.
-pub fn load_data(cpu: &mut Cpu, bus: &mut Bus, before: u16, selector: u16) -> Result<Segment, Flow> {
+/// Violations raise `bad` with the selector: #GP for instructions, #TS in a task switch.
+pub fn load_data(cpu: &mut Cpu, bus: &mut Bus, before: u16, selector: u16, bad: u8) -> Result<Segment, Flow> {
     if is_null(selector) {
         return Ok(null_segment(selector));
     }
-    let d = require(cpu, bus, before, selector)?;
+    let Some(d) = read(cpu, bus, before, selector)? else {
+        return cpu.raise(selector_fault(bad, selector));
+    };
     let allowed = d.is_readable() && (d.is_conforming() || d.dpl() >= cpu.cpl.max((selector & 3) as u8));
     if !allowed {
-        return cpu.raise(gp(selector));
+        return cpu.raise(selector_fault(bad, selector));
     }
     if !d.present() {
         return cpu.raise(np(selector));

@@ -3,14 +3,13 @@
 //!
 //! In real, virtual-8086 and protected mode: conforming and other code segments,
 //! call gates of 16 and 32 bits with their stack switch, returns to outer levels,
-//! `iret` to virtual-8086 mode. Hardware task switches (task gates, TSS selectors,
-//! `iret` with NT set) are left out and end the run as unmodelled.
+//! `iret` to virtual-8086 mode. Hardware task switches are in `task.rs`.
 //! (SDM vol. 2, `JMP`, `CALL`, `RET`, `IRET`; vol. 3A, "Privilege Level Checking When
 //! Transferring Program Control Between Code Segments".)
 
 use super::descriptor::{self, Descriptor, Stack, Width, gp, np, system_type};
 use super::interrupt::null_forbidden_segments;
-use super::system;
+use super::task::{self, Cause};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::exception::{Exception, vector};
@@ -43,43 +42,29 @@ fn immediate(op: &Op) -> (u16, u32) {
 /// `jmp ptr16:16`, `jmp ptr16:32`.
 pub fn jmp_far_ptr(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let (selector, offset) = immediate(op);
-    done(cpu, bus, op, |cpu, bus| jump(cpu, bus, op, selector, offset))
+    jump(cpu, bus, op, selector, offset)?;
+    Err(Flow::Branch)
 }
 
 /// `jmp m16:16`, `jmp m16:32`.
 pub fn jmp_far_mem(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let (selector, offset) = pointer(cpu, bus, op)?;
-    done(cpu, bus, op, |cpu, bus| jump(cpu, bus, op, selector, offset))
+    jump(cpu, bus, op, selector, offset)?;
+    Err(Flow::Branch)
 }
 
 /// `call ptr16:16`, `call ptr16:32`.
 pub fn call_far_ptr(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let (selector, offset) = immediate(op);
-    done(cpu, bus, op, |cpu, bus| call(cpu, bus, op, selector, offset))
+    call(cpu, bus, op, selector, offset)?;
+    Err(Flow::Branch)
 }
 
 /// `call m16:16`, `call m16:32`.
 pub fn call_far_mem(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let (selector, offset) = pointer(cpu, bus, op)?;
-    done(cpu, bus, op, |cpu, bus| call(cpu, bus, op, selector, offset))
-}
-
-/// Ends the block after a transfer that has set `eip`; an unmodelled one leaves `eip` at the instruction.
-fn done(
-    cpu: &mut Cpu,
-    bus: &mut Bus,
-    op: &Op,
-    transfer: impl FnOnce(&mut Cpu, &mut Bus) -> Result<(), Flow>,
-) -> Step {
-    match transfer(cpu, bus) {
-        Ok(()) => Err(Flow::Branch),
-        Err(Flow::Request) => {
-            cpu.eip = cpu.this_eip(op);
-            system::locate(cpu, bus);
-            Err(Flow::Request)
-        }
-        other => other,
-    }
+    call(cpu, bus, op, selector, offset)?;
+    Err(Flow::Branch)
 }
 
 /// A far transfer into real-mode segments: CS and EIP, checked against the limit that CS will have.
@@ -97,6 +82,8 @@ enum Target {
     Code(Descriptor, u32),
     /// A call gate, checked: its code segment and selector, offset, width, parameter count.
     Gate { code: Descriptor, selector: u16, offset: u32, width: Width, parameters: u32 },
+    /// A task gate or an available TSS, whose rights are checked.
+    Task(Descriptor),
 }
 
 /// Is the transfer a jump or a call? Only calls may reach inner levels through a gate.
@@ -136,7 +123,7 @@ fn target(
             if d.dpl() < cpl || d.dpl() < rpl {
                 return cpu.raise(gp(selector));
             }
-            return Err(system::unmodelled(cpu, "a hardware task switch"));
+            return Ok(Target::Task(d));
         }
         _ => return cpu.raise(gp(selector)),
     };
@@ -178,6 +165,7 @@ fn jump(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Re
         let (d, selector, offset) = match target(cpu, bus, op, selector, offset, How::Jump)? {
             Target::Code(d, offset) => (d, selector, offset),
             Target::Gate { code, selector, offset, .. } => (code, selector, offset),
+            Target::Task(d) => return task::far(cpu, bus, op, selector, &d, Cause::Jump),
         };
         descriptor::mark_accessed(cpu, bus, op.before, &d)?;
         (code_segment(&d, selector, cpu.cpl), offset)
@@ -209,6 +197,7 @@ fn call(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Re
                 let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width, &back)?;
                 (code_segment(&code, selector, cpu.cpl), offset, esp)
             }
+            Target::Task(d) => return task::far(cpu, bus, op, selector, &d, Cause::Call),
         }
     };
     cpu.regs[4] = esp;
@@ -366,6 +355,7 @@ fn iopl(cpu: &Cpu) -> u8 {
 fn set_flags(cpu: &mut Cpu, image: u32, mask: u32) {
     let v = cpu.flags.get() & !mask | image & mask;
     cpu.flags.set(v);
+    cpu.flags_loaded();
 }
 
 /// `iret`, `iretd`.
@@ -374,7 +364,8 @@ pub fn iret(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         return cpu.raise(Exception::GP0);
     }
     if !cpu.real_segments() && cpu.flags.rest & NT != 0 {
-        return done(cpu, bus, op, |cpu, _| Err(system::unmodelled(cpu, "iret to another task (NT is set)")));
+        task::back(cpu, bus, op)?;
+        return Err(Flow::Branch);
     }
     let w = width(op);
     let n = w.bytes();
@@ -424,6 +415,7 @@ fn iret_to_v86(cpu: &mut Cpu, bus: &mut Bus, op: &Op, eip: u32, selector: u16, i
     }
     let [esp, ss, es, ds, fs, gs] = words;
     cpu.flags.set(image);
+    cpu.flags_loaded();
     for (n, s) in [(CS, u32::from(selector)), (SS, ss), (ES, es), (DS, ds), (FS, fs), (GS, gs)] {
         cpu.set_segment(n, descriptor::v86_segment(s as u16));
     }

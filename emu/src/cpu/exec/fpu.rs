@@ -4,7 +4,7 @@
 //! operands, images. An operand is read before the unit changes, and a result is written before the unit's new
 //! state counts, so a fault leaves everything as it was. With CR0.NE clear a pending exception would be
 //! reported through FERR# and the interrupt controller: that is not modelled and ends the run.
-//! MMX, SSE and alignment checks are left out.
+//! Operands of 8 and 10 bytes have to lie on a multiple of 8 where alignment is checked. MMX and SSE are left out.
 //! (SDM vol. 1, "x87 FPU Exception Handling"; vol. 3A, "Device-Not-Available Exception", CR0; vol. 2, `FXSAVE`.)
 
 use super::cpuid::feature;
@@ -125,7 +125,17 @@ fn read(cpu: &mut Cpu, bus: &mut Bus, op: &Op, to: &mut [u8]) -> Step {
         let n = part.len();
         part.copy_from_slice(v.to_le_bytes().get(..n).unwrap_or_default());
     }
-    Ok(())
+    long_alignment(cpu, op, to.len())
+}
+
+/// #AC(0) for an operand of 8 or 10 bytes off a multiple of 8; the parts of all others are checked as they are.
+fn long_alignment(cpu: &mut Cpu, op: &Op, len: usize) -> Step {
+    if !matches!(len, 8 | 10) {
+        return Ok(());
+    }
+    let lin = op.ea(cpu).wrapping_add(cpu.seg[usize::from(op.seg & 7)].base);
+    let privilege = cpu.privilege();
+    cpu.check_alignment(lin, 8, privilege)
 }
 
 /// Writes the memory operand, all of it or, with a fault, nothing.
@@ -139,6 +149,7 @@ fn write(cpu: &mut Cpu, bus: &mut Bus, op: &Op, from: &[u8]) -> Step {
             cpu.probe_linear(bus, op.before, lin, size, privilege)?;
         }
     }
+    long_alignment(cpu, op, from.len())?;
     for (i, part) in from.chunks(4).enumerate() {
         let at = piece(op, ea, 4 * i);
         match *part {

@@ -1,15 +1,15 @@
 //! Interrupts and exceptions: delivery through the IDT.
 //!
-//! Gates of 16 and 32 bits, ring changes through the stacks of the TSS, error
-//! codes, double faults, and the vector table of real mode. Nothing of the
+//! Gates of 16 and 32 bits, ring changes through the stacks of the TSS, task gates
+//! (`task.rs`), error codes, double faults, and the vector table of real mode. Nothing of the
 //! processor's state changes before the whole frame has been written; a fault in
-//! delivery therefore finds the state of the first event. Task gates are left
-//! out: one ends the run as unmodelled.
+//! delivery therefore finds the state of the first event, or that of the new task.
 //! (SDM vol. 3A, "Interrupt and Exception Handling"; vol. 2, `INT n`.)
 
 use super::descriptor::{self, Descriptor, Stack, Width, system_type};
-use super::system;
+use super::task;
 use crate::bus::Bus;
+use crate::cpu::debug::dr7;
 use crate::cpu::exception::{Class, Exception, vector};
 use crate::cpu::flags::{AC, IF, IOPL, NT, RF, TF, VM};
 use crate::cpu::op::{CS, DS, ES, FS, Flow, GS, Op, SS, Step};
@@ -42,11 +42,20 @@ struct Delivery {
     source: Source,
     /// EIP to save.
     eip: u32,
+    /// It names an instruction that is begun again: RF is saved, so that it meets no breakpoint another time.
+    restarts: bool,
     /// Static cost of the block up to here.
     before: u16,
 }
 
-/// The gate for a vector, checked.
+/// What the IDT has for a vector, checked.
+enum Entry {
+    /// An interrupt or trap gate.
+    Gate(Gate),
+    /// A task gate.
+    Task(Descriptor),
+}
+
 struct Gate {
     code: Descriptor,
     selector: u16,
@@ -56,34 +65,63 @@ struct Gate {
 }
 
 /// Delivers an exception met by the instruction at `cpu.eip` (or, for a trap, just before it), double
-/// and triple faults included. `Err` when the run must end: a triple fault, or a task gate.
+/// and triple faults included. `Err` when the run must end: a triple fault.
 pub fn deliver_exception(cpu: &mut Cpu, bus: &mut Bus, e: Exception) -> Result<(), Request> {
-    deliver(cpu, bus, e, Source::Exception(e.class))
+    deliver_within(cpu, bus, e, 0)
+}
+
+/// The same inside a block whose operations so far cost `before`.
+pub(super) fn deliver_within(cpu: &mut Cpu, bus: &mut Bus, e: Exception, before: u16) -> Result<(), Request> {
+    deliver(cpu, bus, e, Source::Exception(e.class), before)
 }
 
 /// Delivers an external interrupt (or an NMI) between two instructions.
 pub fn deliver_interrupt(cpu: &mut Cpu, bus: &mut Bus, vector: u8) -> Result<(), Request> {
     let e = Exception { vector, code: None, class: Class::Trap };
-    deliver(cpu, bus, e, Source::External)
+    deliver(cpu, bus, e, Source::External, 0)
 }
 
-fn deliver(cpu: &mut Cpu, bus: &mut Bus, first: Exception, source: Source) -> Result<(), Request> {
+fn deliver(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    first: Exception,
+    source: Source,
+    before: u16,
+) -> Result<(), Request> {
+    cpu.drop_debug();
     // Between blocks the clock is exact: accesses need not ask for careful mode.
     let careful = std::mem::replace(&mut cpu.careful, true);
     // Nor is any of them put off: a delivery is not begun twice.
     let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
-    let result = deliver_chain(cpu, bus, first, source);
+    let mut result = deliver_chain(cpu, bus, first, source, before);
+    // A task gate may lead to a task that asks for a debug trap.
+    while let (Ok(()), Some(trap)) = (&result, cpu.take_debug_trap()) {
+        result = deliver_chain(cpu, bus, trap, Source::Exception(trap.class), before);
+    }
     cpu.careful = careful;
     bus.coherence.at_once = at_once;
     result
 }
 
-fn deliver_chain(cpu: &mut Cpu, bus: &mut Bus, first: Exception, source: Source) -> Result<(), Request> {
+fn deliver_chain(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    first: Exception,
+    source: Source,
+    before: u16,
+) -> Result<(), Request> {
     let mut e = first;
     let mut source = source;
+    // After some elements of a repeated string instruction the rest is still to come.
+    let unfinished = cpu.repeated_at == cpu.clock;
     // A chain is at most: benign, contributory or page fault, page fault, double fault, triple fault.
     for _ in 0..8 {
-        let d = Delivery { vector: e.vector, code: e.code, source, eip: cpu.eip, before: 0 };
+        let restarts = match source {
+            Source::Exception(Class::Fault) => true,
+            Source::External | Source::Exception(Class::Trap) => unfinished,
+            _ => false,
+        };
+        let d = Delivery { vector: e.vector, code: e.code, source, eip: cpu.eip, restarts, before };
         match enter(cpu, bus, &d) {
             Ok(()) => {
                 if source == Source::External {
@@ -93,14 +131,11 @@ fn deliver_chain(cpu: &mut Cpu, bus: &mut Bus, first: Exception, source: Source)
                 }
                 return Ok(());
             }
-            Err(Flow::Request) => {
-                system::locate(cpu, bus);
-                return Err(cpu.request.take().unwrap_or(Request::Look));
-            }
+            Err(Flow::Request) => return Err(cpu.request.take().unwrap_or(Request::Look)),
             Err(_) => {
                 let second = cpu.fault.take().unwrap_or(Exception::GP0);
-                let before = if source == Source::External { None } else { Some(e) };
-                match combine(before, second) {
+                let earlier = if source == Source::External { None } else { Some(e) };
+                match combine(earlier, second) {
                     Some(next) => e = next,
                     None => break,
                 }
@@ -153,10 +188,16 @@ fn combine(first: Option<Exception>, second: Exception) -> Option<Exception> {
 fn enter(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     // The event is the acceptance: the cost of the entry comes after it.
     let now = cpu.clock + u64::from(d.before);
+    cpu.debug.delivering = true;
     let result = if cpu.protected() { protected(cpu, bus, d) } else { real(cpu, bus, d) };
+    cpu.debug.delivering = false;
     match result {
         Ok(()) => {
             cpu.shadow = false;
+            if d.vector == vector::DB && !matches!(d.source, Source::External | Source::IntN) {
+                // The handler may touch the debug registers.
+                cpu.dr[7] &= !dr7::GD;
+            }
             bus.events.push(Wanted::INTERRUPTS, cpu.id, now, What::Interrupt(d.vector));
         }
         Err(Flow::Fault) => {
@@ -173,10 +214,9 @@ fn enter(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     result
 }
 
-/// Flags as saved: faults set RF, so that the restarted instruction does not break again.
+/// Flags as saved.
 fn saved_flags(cpu: &Cpu, d: &Delivery) -> u32 {
-    let rf = if d.source == Source::Exception(Class::Fault) { RF } else { 0 };
-    cpu.flags.get() | rf
+    cpu.flags.get() | if d.restarts { RF } else { 0 }
 }
 
 fn real(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
@@ -204,7 +244,7 @@ fn idt_code(vector: u8) -> u32 {
     u32::from(vector) * 8 + 2
 }
 
-fn find_gate(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<Gate, Flow> {
+fn find_gate(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<Entry, Flow> {
     let code = idt_code(d.vector);
     let entry = u32::from(d.vector) * 8;
     if entry + 7 > u32::from(cpu.idtr.limit) {
@@ -230,7 +270,7 @@ fn find_gate(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<Gate, Flow> {
         return cpu.raise(Exception::with_code(vector::NP, code));
     }
     if gate.system_type() == Some(system_type::TASK_GATE) {
-        return Err(system::unmodelled(cpu, "a task gate in the IDT"));
+        return Ok(Entry::Task(gate));
     }
     let selector = gate.gate_selector();
     let target = descriptor::require(cpu, bus, d.before, selector)?;
@@ -240,7 +280,7 @@ fn find_gate(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<Gate, Flow> {
     if !target.present() {
         return cpu.raise(descriptor::np(selector));
     }
-    Ok(Gate { code: target, selector, offset: gate.gate_offset(), width, clears_if })
+    Ok(Entry::Gate(Gate { code: target, selector, offset: gate.gate_offset(), width, clears_if }))
 }
 
 /// Values to push, at most eleven.
@@ -271,7 +311,13 @@ fn protected(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     if v86 && d.source == Source::IntN && cpu.flags.rest & IOPL != IOPL {
         return cpu.raise(Exception::GP0);
     }
-    let gate = find_gate(cpu, bus, d)?;
+    let gate = match find_gate(cpu, bus, d)? {
+        Entry::Gate(gate) => gate,
+        Entry::Task(gate) => {
+            let flags = saved_flags(cpu, d);
+            return task::event(cpu, bus, d.before, &gate, (d.eip, flags), d.code);
+        }
+    };
     let level = if gate.code.is_conforming() { cpu.cpl } else { gate.code.dpl() };
     if v86 && level != 0 {
         return cpu.raise(descriptor::gp(gate.selector));
@@ -326,22 +372,15 @@ fn protected(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
 }
 
 fn software(cpu: &mut Cpu, bus: &mut Bus, op: &Op, vector: u8, source: Source) -> Step {
-    let d = Delivery { vector, code: None, source, eip: cpu.next_eip(op), before: op.before };
-    match enter(cpu, bus, &d) {
-        Ok(()) => {
-            // `int n` is a call, counted neither as an interrupt nor as an exception.
-            if source != Source::IntN {
-                count_exception(cpu, vector);
-            }
-            Err(Flow::Branch)
-        }
-        Err(Flow::Request) => {
-            cpu.eip = cpu.this_eip(op);
-            system::locate(cpu, bus);
-            Err(Flow::Request)
-        }
-        other => other,
+    let d =
+        Delivery { vector, code: None, source, eip: cpu.next_eip(op), restarts: false, before: op.before };
+    cpu.drop_debug();
+    enter(cpu, bus, &d)?;
+    // `int n` is a call, counted neither as an interrupt nor as an exception.
+    if source != Source::IntN {
+        count_exception(cpu, vector);
     }
+    Err(Flow::Branch)
 }
 
 /// `int n`.

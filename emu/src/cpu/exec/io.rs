@@ -55,6 +55,7 @@ fn input<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, port: u16) -> Step {
     cpu.need_care()?;
     allowed(cpu, bus, op, port, W::BYTES)?;
     let v = bus.port_in(cpu, op, port, W::BYTES)?;
+    cpu.note_port(port, W::BYTES);
     W::from_u32(v).set_reg(&mut cpu.regs, 0);
     Ok(())
 }
@@ -63,6 +64,7 @@ fn output<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, port: u16) -> Step {
     cpu.need_care()?;
     allowed(cpu, bus, op, port, W::BYTES)?;
     let v = W::reg(&cpu.regs, 0).to_u32();
+    cpu.note_port(port, W::BYTES);
     bus.port_out(cpu, op, port, W::BYTES, v)
 }
 
@@ -128,6 +130,7 @@ pub fn ins<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     // The port is read only once it is certain that the value can be stored.
     cpu.probe_write(bus, op, ES, at, W::BYTES)?;
     let v = bus.port_in(cpu, op, port, W::BYTES)?;
+    cpu.note_port(port, W::BYTES);
     cpu.store_at(bus, op, ES, at, W::from_u32(v))?;
     advance::<W>(cpu, op, 7)
 }
@@ -142,6 +145,7 @@ pub fn outs<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     allowed(cpu, bus, op, port, W::BYTES)?;
     let at = cpu.regs[6] & op.mask;
     let v: W = cpu.load_at(bus, op, op.seg, at)?;
+    cpu.note_port(port, W::BYTES);
     match bus.port_out(cpu, op, port, W::BYTES, v.to_u32()) {
         Ok(()) => advance::<W>(cpu, op, 6),
         Err(flow @ (Flow::Request | Flow::Branch)) => {

@@ -6,7 +6,7 @@
 //!  branch                                          near control transfer
 //!  fpu                                             x87: operands for `cpu/x87`
 //!  fused                                           compare and jump as one operation
-//!  segment  far  interrupt  system  msr  io        the system side
+//!  segment  far  task  interrupt  system  msr  io  the system side
 //!  descriptor  cpuid  reset                        what the system side shares
 //!  operand                                         how handlers reach memory and the stack
 //! ```
@@ -47,6 +47,7 @@ pub mod shift;
 pub mod stack;
 pub mod string;
 pub mod system;
+mod task;
 #[cfg(test)]
 mod tests;
 

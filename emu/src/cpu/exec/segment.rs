@@ -26,18 +26,24 @@ fn check_load(cpu: &mut Cpu, bus: &mut Bus, op: &Op, number: u8, selector: u16) 
         let cpl = cpu.cpl;
         return descriptor::load_stack(cpu, bus, op.before, selector, cpl, vector::GP);
     }
-    descriptor::load_data(cpu, bus, op.before, selector)
+    descriptor::load_data(cpu, bus, op.before, selector, vector::GP)
 }
 
-/// Commits a load: charges it, and after a load of SS holds off interrupts for one instruction.
+/// Commits a load: charges it, and after a load of SS holds off interrupts and debug exceptions for one instruction.
 fn commit_load(cpu: &mut Cpu, op: &Op, number: u8, segment: Segment) -> Step {
-    cpu.charge(Kind::System, cpu.costs.segment);
-    cpu.set_segment(number, segment);
-    let step = cpu.end_block(op);
+    let step = commit_free(cpu, op, number, segment);
     if number == SS {
         cpu.shadow = true;
+        cpu.hold_debug();
     }
     step
+}
+
+/// Commits a load by an instruction that holds nothing off: `lss` loads ESP, too.
+fn commit_free(cpu: &mut Cpu, op: &Op, number: u8, segment: Segment) -> Step {
+    cpu.charge(Kind::System, cpu.costs.segment);
+    cpu.set_segment(number, segment);
+    cpu.end_block(op)
 }
 
 /// `mov sreg, r16`.
@@ -114,7 +120,7 @@ pub fn load_far(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     } else {
         offset.set_reg(&mut cpu.regs, op.dst);
     }
-    commit_load(cpu, op, op.src, s)
+    commit_free(cpu, op, op.src, s)
 }
 
 /// A selector operand in a register.

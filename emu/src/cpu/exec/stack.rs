@@ -132,6 +132,7 @@ pub fn popf<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         old &= !(RF | if cpu.v86() { 0 } else { VIF | VIP });
     }
     cpu.flags.set((old & !may) | (new & may));
+    cpu.review_debug();
     cpu.end_block(op)
 }
 

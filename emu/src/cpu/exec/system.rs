@@ -1,9 +1,8 @@
 //! System instructions: control and debug registers, descriptor-table
 //! registers, `invlpg`, `hlt`, caches, time-stamp counter.
 //!
-//! All that SDM vol. 2 restricts to ring 0 raises #GP(0) elsewhere. Debug
-//! registers are storage: a write that would switch a breakpoint on ends the run
-//! as unmodelled. CR4.VME, PVI and MCE are reserved, as CPUID offers none of them.
+//! All that SDM vol. 2 restricts to ring 0 raises #GP(0) elsewhere. CR4.VME, PVI and
+//! MCE are reserved, as CPUID offers none of them.
 //! (SDM vol. 3A, "Control Registers", "Invalidation of TLBs and Paging-Structure Caches".)
 
 use super::cpuid::feature;
@@ -11,6 +10,7 @@ use super::descriptor::{self, system_type};
 pub use super::reset::{enter_multiboot, init, start_up};
 use crate::addr::PhysAddr;
 use crate::bus::Bus;
+use crate::cpu::debug::{dr6, dr7};
 use crate::cpu::exception::{Exception, vector};
 use crate::cpu::flags::RF;
 use crate::cpu::op::{Flow, Op, Step};
@@ -40,7 +40,7 @@ const CR4_FLUSH: u32 = cr4::PSE | cr4::PAE | cr4::PGE;
 
 /// Asks the machine to stop at something that is not modelled. [`locate`] adds address and bytes.
 #[cold]
-pub(super) fn unmodelled(cpu: &mut Cpu, what: &str) -> Flow {
+fn unmodelled(cpu: &mut Cpu, what: &str) -> Flow {
     let stop = Stop::Unmodelled { cpu: cpu.id, at: 0, bytes: Vec::new(), what: what.to_string() };
     cpu.request = Some(Request::Stop(stop));
     Flow::Request
@@ -48,7 +48,7 @@ pub(super) fn unmodelled(cpu: &mut Cpu, what: &str) -> Flow {
 
 /// Fills in where an unmodelled stop happened, once `cpu.eip` names the instruction.
 #[cold]
-pub(super) fn locate(cpu: &mut Cpu, bus: &Bus) {
+fn locate(cpu: &mut Cpu, bus: &Bus) {
     let linear = cpu.seg[usize::from(crate::cpu::op::CS)].base.wrapping_add(cpu.eip);
     let code = (0..15).map_while(|i| {
         let pa = mmu::peek(cpu, bus, linear.wrapping_add(i))?;
@@ -163,6 +163,7 @@ fn write_cr0(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
         cpu.mmu.load_pdptes(pdptes);
     }
     cpu.cr0 = new;
+    cpu.review_debug();
     cpu.mmu.refresh_mode(new, cpu.cr3, cpu.cr4);
     if changed & cr0::PG != 0 {
         let cr4 = cpu.cr4;
@@ -172,6 +173,12 @@ fn write_cr0(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
 }
 
 fn write_cr3(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
+    load_cr3(cpu, bus, op.before, v)?;
+    cpu.end_block(op)
+}
+
+/// Loads CR3, by an instruction or a task switch, and flushes what is not global; #GP(0) for PDPTEs with reserved bits.
+pub(super) fn load_cr3(cpu: &mut Cpu, bus: &mut Bus, before: u16, v: u32) -> Step {
     if cpu.cr0 & cr0::PG != 0 && cpu.cr4 & cr4::PAE != 0 {
         let pdptes = read_pdptes(cpu, bus, v)?;
         cpu.mmu.load_pdptes(pdptes);
@@ -181,10 +188,10 @@ fn write_cr3(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
     cpu.count.cr3_loads += 1;
     cpu.mmu.refresh_mode(cpu.cr0, cpu.cr3, cpu.cr4);
     cpu.charge(Kind::Flush, cpu.costs.cr3_load);
-    let now = cpu.now(op);
+    let now = cpu.clock + u64::from(before);
     mmu::flush_non_global(cpu, bus, now);
     bus.events.push(Wanted::FLUSHES, cpu.id, now, What::Cr3Load(cpu.cr3));
-    cpu.end_block(op)
+    Ok(())
 }
 
 fn write_cr4(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
@@ -199,6 +206,7 @@ fn write_cr4(cpu: &mut Cpu, bus: &mut Bus, op: &Op, v: u32) -> Step {
         cpu.mmu.load_pdptes(pdptes);
     }
     cpu.cr4 = v;
+    cpu.review_debug();
     if changed & CR4_FLUSH == 0 {
         return finish_system(cpu, op);
     }
@@ -218,26 +226,35 @@ fn debug_register(cpu: &mut Cpu, n: u8) -> Result<usize, Flow> {
     }
 }
 
+/// Before any debug register is touched: #GP(0) outside ring 0, #DB under general detect.
+fn may_touch(cpu: &mut Cpu) -> Result<(), Flow> {
+    ring0(cpu)?;
+    if cpu.dr[7] & dr7::GD == 0 {
+        return Ok(());
+    }
+    cpu.dr[6] |= dr6::BD;
+    cpu.raise(Exception::plain(vector::DB))
+}
+
 /// `mov r32, drN`.
 pub fn mov_from_dr(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     let n = debug_register(cpu, op.src)?;
-    ring0(cpu)?;
+    may_touch(cpu)?;
     cpu.dr[n].set_reg(&mut cpu.regs, op.dst);
     finish_system(cpu, op)
 }
 
 /// `mov drN, r32`.
-pub fn mov_to_dr(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+pub fn mov_to_dr(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     let n = debug_register(cpu, op.dst)?;
-    ring0(cpu)?;
+    may_touch(cpu)?;
     let v = u32::reg(&cpu.regs, op.src);
     cpu.dr[n] = match n {
         6 => v & 0xe00f | 0xffff_0ff0,
-        // Breakpoint enables and general detect.
-        7 if v & 0x20ff != 0 => return stop_here(cpu, bus, op, "a hardware breakpoint (DR7)"),
         7 => v & 0xffff_2fff | 0x400,
         _ => v,
     };
+    cpu.review_debug();
     finish_system(cpu, op)
 }
 
@@ -336,7 +353,7 @@ fn load_tr(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16) -> Step {
     if !d.present() {
         return cpu.raise(descriptor::np(selector));
     }
-    descriptor::mark_busy(cpu, bus, op.before, &d)?;
+    descriptor::mark_busy(cpu, bus, op.before, &d, true)?;
     let mut tr: Segment = d.segment(selector);
     tr.attr |= 2;
     cpu.tr = tr;
@@ -531,9 +548,10 @@ pub fn rdtsc(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     finish(cpu, op, cost)
 }
 
-/// `rdpmc`: there are no performance counters, so every number is an invalid one.
+/// `rdpmc`: CPUID announces no performance counters (no leaf 0Ah) and there are none, so every number is an invalid
+/// one, whatever CR4.PCE and CPL say: #GP(0).
 pub fn rdpmc(cpu: &mut Cpu, _: &mut Bus, _: &Op) -> Step {
-    cpu.raise(Exception::with_code(vector::GP, 0))
+    cpu.raise(Exception::GP0)
 }
 
 /// `cpuid`.

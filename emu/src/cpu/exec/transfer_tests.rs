@@ -216,16 +216,6 @@ fn far_jump_checks_the_limit_and_a_far_call_that_cannot_push_changes_nothing() {
 }
 
 #[test]
-fn task_switches_stop_the_run() {
-    let mut r = rig();
-    r.poke64(GDT + u32::from(FRESH), 0x0000_8900_3000_0067);
-    let step = r.run(far::jmp_far_ptr, Op { disp: u32::from(FRESH), at: 5, ..op() });
-    assert_eq!(step, Err(Flow::Request));
-    assert_eq!(r.cpu.eip, 0x4005);
-    assert!(matches!(r.cpu.request, Some(Request::Stop(Stop::Unmodelled { at: 0x4005, .. }))));
-}
-
-#[test]
 fn real_mode_to_protected_mode_and_back_to_real_interrupts() {
     let mut r = rig();
     init(&mut r.cpu, &mut r.bus);
