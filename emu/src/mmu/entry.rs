@@ -52,6 +52,8 @@ pub fn large_frame_of_pae(pde: u64) -> u32 {
 
 /// Reserved bits of a two-level PDE that maps a 4 MiB page: with 36 physical address bits PSE-36 uses bits 13 to 16.
 pub const LARGE_RESERVED: u64 = 0x3e_0000;
+/// The same without PSE-36.
+pub const LARGE_RESERVED_32: u64 = 0x3f_e000;
 /// Reserved bits of a PAE PTE or a PDE that names a table, for 36 physical address bits without NX.
 pub const PAE_RESERVED: u64 = 0xffff_fff0_0000_0000;
 /// Reserved bits of a PAE PDE that maps a 2 MiB page (bit 12 is PAT).

@@ -12,6 +12,8 @@
 //! (SDM vol. 3A, "Caching Translation Information".)
 
 pub mod entry;
+#[cfg(test)]
+mod fault_tests;
 mod front;
 mod invalidate;
 mod miss;

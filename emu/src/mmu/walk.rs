@@ -14,6 +14,7 @@ use crate::addr::PhysAddr;
 use crate::bus::Bus;
 use crate::cache::{self, Want};
 use crate::cpu::Cpu;
+use crate::cpu::exec::cpuid::feature;
 use crate::ledger::Kind;
 use crate::oracle::Source;
 
@@ -84,8 +85,12 @@ pub(super) fn walk(
 
     let mut bits = Entry::VALID | if pae { Entry::PAE } else { 0 };
     if pde & PS != 0 && cpu.mmu.large_pages {
-        let reserved = pde & if pae { entry::PAE_LARGE_RESERVED } else { entry::LARGE_RESERVED } != 0;
-        if reserved {
+        let reserved = match pae {
+            true => entry::PAE_LARGE_RESERVED,
+            false if cpu.identity.has(feature::PSE36) => entry::LARGE_RESERVED,
+            false => entry::LARGE_RESERVED_32,
+        };
+        if pde & reserved != 0 {
             return Err(PROTECTION | RESERVED);
         }
         rights(cpu, pde, pde, access, privilege)?;

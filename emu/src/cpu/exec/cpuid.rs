@@ -29,6 +29,8 @@ pub mod feature {
     pub const MTRR: u32 = 1 << 12;
     /// Global pages.
     pub const PGE: u32 = 1 << 13;
+    /// Physical addresses of 36 bits in 4 MiB pages.
+    pub const PSE36: u32 = 1 << 17;
     /// FXSAVE and FXRSTOR.
     pub const FXSR: u32 = 1 << 24;
 }
