@@ -225,3 +225,35 @@ pub fn enter_ring3(a: &mut CodeAssembler, flags: u32) {
     a.set_label(&mut start).unwrap();
     a.call(there).unwrap();
 }
+
+/// Linear address of pages that are mapped one by one ([`page`]); the first 4 MiB are mapped onto themselves, for ring 3 too.
+pub const PAGES: u32 = 0x40_0000;
+const PAGE_DIRECTORY: u32 = 0x10_0000;
+/// Page table of the first 4 MiB.
+pub const LOW_TABLE: u32 = 0x10_1000;
+/// Page table of [`PAGES`].
+pub const PAGES_TABLE: u32 = 0x10_2000;
+/// Page table of the last 4 MiB of the address space.
+pub const TOP_TABLE: u32 = 0x10_3000;
+
+/// Switches paging on, with CR0.WP.
+pub fn paging(m: &mut Machine) {
+    put(m, PAGE_DIRECTORY, LOW_TABLE | 7);
+    put(m, PAGE_DIRECTORY + 4, PAGES_TABLE | 7);
+    put(m, PAGE_DIRECTORY + 0xffc, TOP_TABLE | 7);
+    for n in 0..1024 {
+        put(m, LOW_TABLE + 4 * n, n << 12 | 7);
+    }
+    for id in 0..m.cpus().len() {
+        let cpu = m.cpu_mut(id).unwrap();
+        cpu.cr3 = PAGE_DIRECTORY;
+        cpu.cr0 |= 0x8001_0000;
+        let control = [cpu.cr0, cpu.cr3, cpu.cr4];
+        cpu.mmu.refresh_mode(control[0], control[1], control[2]);
+    }
+}
+
+/// Maps page `n` from [`PAGES`] on to a frame, with rights in the low bits.
+pub fn page(m: &mut Machine, n: u32, pte: u32) {
+    put(m, PAGES_TABLE + 4 * n, pte);
+}
