@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use shootdown_workloads::sweep::run::Shard;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Measures what keeping the TLBs of many processors honest costs, on a cycle-approximate x86 multiprocessor.
@@ -30,6 +32,9 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Answer a question by experiment, with its table and verdict
     Experiment(Experiment),
+    /// Run thousands of cells, on many hosts if need be, and merge what came of them
+    #[command(subcommand)]
+    Sweep(Sweep),
     /// List what there is
     List(List),
     /// Print completions for a shell
@@ -201,6 +206,101 @@ pub struct Experiment {
     /// Write the document with its figures into this directory as well
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
+}
+
+/// What to do with a sweep.
+#[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Exit status: 0 all well; 1 a cell failed, is missing or was interrupted; 2 bad usage or input."
+)]
+pub enum Sweep {
+    /// Expand a sweep file into cells with ids; without --out they are printed
+    Plan(SweepPlan),
+    /// Run the cells that are not finished yet
+    Run(SweepRun),
+    /// Tell how far a sweep has come
+    Status(SweepStatus),
+    /// Write the results of all cells into one file
+    Merge(SweepMerge),
+    /// Hand shards to a cluster
+    Submit(SweepSubmit),
+}
+
+/// Options of `sweep plan`.
+#[derive(Debug, Args)]
+pub struct SweepPlan {
+    /// The sweep file, TOML
+    pub file: PathBuf,
+    /// The sweep's directory, made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Options of `sweep run`.
+#[derive(Debug, Args)]
+pub struct SweepRun {
+    /// The sweep's directory
+    pub dir: PathBuf,
+    /// Only every N-th cell, beginning with the I-th, I from 1
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    pub shard: Shard,
+    /// Cells at the same time [default: as many as the host has processors]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Run failed cells again
+    #[arg(long)]
+    pub retry_failed: bool,
+}
+
+/// Options of `sweep status`.
+#[derive(Debug, Args)]
+pub struct SweepStatus {
+    /// The sweep's directory
+    pub dir: PathBuf,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
+}
+
+/// Options of `sweep merge`.
+#[derive(Debug, Args)]
+pub struct SweepMerge {
+    /// The sweep's directory; more that hold cells of the same plan may follow
+    #[arg(required = true)]
+    pub dirs: Vec<PathBuf>,
+    /// The file: .jsonl (a line of JSON for each cell) or .csv (a line of figures for each cell)
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Options of `sweep submit`.
+#[derive(Debug, Args)]
+pub struct SweepSubmit {
+    /// The sweep's directory
+    pub dir: PathBuf,
+    /// Who runs the shards
+    #[arg(long, value_enum)]
+    pub engine: Engine,
+    /// Number of shards
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub shards: NonZeroUsize,
+    /// Cells at the same time in each shard
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+    /// Where the merged results go [default: DIR/merged.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Who runs shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A job array of Slurm, and a job that merges when it has ended well
+    Slurm,
+    /// GNU parallel on this host, then the merge
+    Parallel,
+    /// Print the commands and submit nothing
+    Print,
 }
 
 /// Options of `list`.

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => command::compare::run(options),
         Command::Calibrate(options) => command::calibrate::run(options),
         Command::Experiment(options) => command::experiment::run(options),
+        Command::Sweep(what) => command::sweep::run(what),
         Command::List(options) => command::list::run(options),
         Command::Completions(options) => command::completions::run(options),
         Command::Man => command::man::run(),

@@ -41,7 +41,8 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn figures(row: &Row) -> Vec<(String, &'static str, String)> {
+/// Every figure of a row: metric, unit, value.
+pub fn figures(row: &Row) -> Vec<(String, &'static str, String)> {
     let mut all = Vec::new();
     let mut add = |metric: &str, unit, value: String| all.push((metric.to_owned(), unit, value));
     add("operations", "count", row.operations.to_string());

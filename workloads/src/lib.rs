@@ -20,6 +20,7 @@
 //! | one run | `run.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
+//! | thousands of cells, their plan, shards and merge | `sweep/` |
 //! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs` |
 //! | the state of a machine that got stuck | `state.rs` |
 
@@ -41,6 +42,7 @@ pub mod state;
 pub mod statistics;
 pub mod strategy;
 pub mod summary;
+pub mod sweep;
 pub mod table;
 pub mod validation;
 pub mod waits;

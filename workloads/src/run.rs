@@ -28,6 +28,9 @@ pub enum RunError {
     Refused(String),
 }
 
+/// How many lines [`Outcome::last_words`] gives at most.
+const LAST_WORDS: usize = 20;
+
 /// A run that has ended, well or not.
 #[derive(Debug)]
 pub struct Outcome {
@@ -47,6 +50,13 @@ impl Outcome {
     /// Did the run get to its end?
     pub fn is_complete(&self) -> bool {
         matches!(self.stop, Stop::Exit(exit::OK | exit::DATA_ERROR))
+    }
+
+    /// The last lines that the guest printed, for people who wonder why it did not end well.
+    pub fn last_words(&self) -> impl Iterator<Item = &str> {
+        let lines: Vec<_> = self.console.lines().collect();
+        let before = lines.len().saturating_sub(LAST_WORDS);
+        lines.into_iter().skip(before)
     }
 }
 

@@ -102,8 +102,7 @@ fn report(done: &Comparison) {
         }
         if !outcome.is_complete() {
             message(&format!("{name}: {}", outcome.stop));
-            let lines: Vec<_> = outcome.console.lines().collect();
-            for line in lines.iter().skip(lines.len().saturating_sub(CONSOLE_LINES)) {
+            for line in outcome.last_words() {
                 message(&format!("{name}: console: {line}"));
             }
         }
@@ -112,6 +111,3 @@ fn report(done: &Comparison) {
         }
     }
 }
-
-/// Lines of the guest's console that are shown when it did not end well.
-const CONSOLE_LINES: usize = 20;

@@ -9,3 +9,4 @@ pub mod experiment;
 pub mod list;
 pub mod man;
 pub mod run;
+pub mod sweep;
