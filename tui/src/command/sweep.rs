@@ -11,8 +11,8 @@ use shootdown_workloads::sweep::plan::{Plan, Planned, text_of};
 use shootdown_workloads::sweep::run::{Again, Progress, run_shard, status};
 use shootdown_workloads::sweep::store::Store;
 use shootdown_workloads::sweep::submit::Submission;
-use std::io::{BufWriter, IsTerminal, Write};
-use std::path::Path;
+use shootdown_workloads::sweep::whole;
+use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -178,15 +178,8 @@ fn merge(options: &cli::SweepMerge) -> Result<Status> {
     }
     let stores = options.dirs.iter().map(|dir| Store::new(dir)).collect();
     let sources = Sources::new(&plan, stores)?;
-    let dir = options.out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let cannot = || format!("cannot write {}", options.out.display());
-    // Whole or not at all, as the cells.
-    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
-    let mut out = BufWriter::new(file.as_file_mut());
-    let merged = sources.write(shape, &mut out)?;
-    drop(out);
-    file.as_file().sync_all().with_context(cannot)?;
-    file.persist(&options.out).map_err(|e| e.error).with_context(cannot)?;
+    let merged = whole::write(&options.out, |out| sources.write(shape, out))
+        .with_context(|| options.out.display().to_string())?;
     message(&format!("{}: {} cells, {} of them failed", options.out.display(), merged.cells, merged.failed));
     Ok(Status::Sound)
 }

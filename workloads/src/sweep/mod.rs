@@ -13,3 +13,4 @@ pub mod plan;
 pub mod run;
 pub mod store;
 pub mod submit;
+pub mod whole;

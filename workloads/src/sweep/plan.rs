@@ -5,7 +5,7 @@
 //! nothing (defaults, the preset's numbers): the same id means the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::file::{Study, StudyError};
+use super::whole;
 use crate::cell::{Cell, KeyError};
 use crate::report::{Config, Images};
 use crate::run::RunError;
@@ -213,11 +214,7 @@ impl Plan {
             Err(e) => return Err(failed(e)),
         }
         std::fs::create_dir_all(dir).map_err(|source| PlanError::File { path: dir.into(), source })?;
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        file.write_all(self.text().as_bytes()).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|e| failed(e.error))?;
-        Ok(())
+        whole::write(&path, |out| out.write_all(self.text().as_bytes())).map_err(failed)
     }
 
     /// Reads the plan of a directory. Fails when another program or other images made it.

@@ -13,7 +13,7 @@ use shootdown_emu::Stop;
 
 use super::plan::{Plan, Planned};
 use super::store::{Finished, Store, StoreError};
-use crate::run::{RunError, run};
+use crate::run::run;
 
 /// A part of the cells: those whose number, from 0, is `index` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn run_shard(
 
 /// Runs a cell; `None`: it was interrupted.
 fn run_one(planned: &Planned, interrupt: &Arc<AtomicBool>) -> Option<Finished> {
-    let outcome = planned.cell().map_err(RunError::from).and_then(|cell| run(&cell, interrupt));
+    let outcome = planned.cell().and_then(|cell| run(&cell, interrupt));
     match &outcome {
         Ok(outcome) if outcome.stop == Stop::Interrupted => None,
         _ => Some(Finished::new(planned, outcome.as_ref())),

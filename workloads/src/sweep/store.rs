@@ -6,13 +6,13 @@
 //! nobody's and is passed over.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::plan::Planned;
+use super::whole;
 use crate::report::{Config, Report};
 use crate::run::{Outcome, RunError};
 
@@ -166,11 +166,7 @@ impl Store {
         let path = self.path(&finished.id, sound);
         let failed = |source| StoreError::File { path: path.clone(), source };
         let text = finished.text().map_err(|e| failed(e.into()))?;
-        let prefix = format!(".{}-", finished.id);
-        let mut file = tempfile::NamedTempFile::with_prefix_in(prefix, &self.dir).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|e| failed(e.error))?;
+        whole::write(&path, |out| out.write_all(text.as_bytes())).map_err(failed)?;
         // A cell run again may end the other way.
         let other = self.path(&finished.id, !sound);
         match std::fs::remove_file(&other) {
