@@ -234,6 +234,9 @@ pub struct SweepPlan {
     /// The sweep's directory, made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Give a key this one value in all cells, whatever the file says; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// Options of `sweep run`.
@@ -290,6 +293,9 @@ pub struct SweepSubmit {
     /// Where the merged results go [default: DIR/merged.jsonl]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// The program as the shards find it [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub program: Option<PathBuf>,
 }
 
 /// Who runs shards.

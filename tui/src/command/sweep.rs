@@ -29,7 +29,14 @@ pub fn run(what: &cli::Sweep) -> Result<Status> {
 }
 
 fn plan(options: &cli::SweepPlan) -> Result<Status> {
-    let plan = Plan::new(&options.file, &Study::read(&options.file)?)?;
+    let mut study = Study::read(&options.file)?;
+    for word in &options.set {
+        let Some((key, value)) = word.split_once('=') else {
+            bail!("--set: '{word}' has no '='; accepted is key=value");
+        };
+        study.pin(key, value);
+    }
+    let plan = Plan::new(&options.file, &study)?;
     match &options.out {
         Some(dir) => {
             plan.write(dir)?;
@@ -191,7 +198,10 @@ fn submit(options: &cli::SweepSubmit) -> Result<Status> {
         Some(out) => std::path::absolute(out)?,
         None => dir.join("merged.jsonl"),
     };
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().context("cannot find this program's own file")?,
+    };
     let shards = options.shards.get().min(plan.cells.len());
     let submission = Submission { program: &program, dir: &dir, shards, out: &out, jobs: options.jobs.get() };
     match options.engine {

@@ -121,6 +121,16 @@ impl Study {
         self.set.keys().chain(varied).map(String::as_str).collect()
     }
 
+    /// Gives a key one value in all cells, whatever the file says; exclusions of other values of it fall away.
+    pub fn pin(&mut self, key: &str, value: &str) {
+        for axis in &mut self.axes {
+            axis.remove(key);
+        }
+        self.axes.retain(|axis| !axis.is_empty());
+        self.set.insert(key.to_owned(), value.to_owned());
+        self.exclude.retain(|rule| rule.get(key).is_none_or(|values| values.contains(value)));
+    }
+
     /// Number of combinations before exclusion.
     fn combinations(&self) -> Option<usize> {
         self.axes.iter().try_fold(1usize, |n, axis| n.checked_mul(length(axis)))
@@ -368,6 +378,17 @@ mod tests {
         assert_eq!(cells[1]["seed"], "2", "seeds change fastest");
         assert!(cells.iter().all(|c| c["mem"] == if c["cpu"] == "p3" { "128M" } else { "1G" }));
         assert!(!cells.iter().any(|c| c["strategy"] == "batched" && c["cpus"] != "4"));
+    }
+
+    #[test]
+    fn a_pinned_key_has_one_value() {
+        let mut study = parse(WHOLE).unwrap();
+        study.pin("cpus", "4");
+        study.pin("seed", "7");
+        study.pin("pages", "64");
+        let cells = study.cells().unwrap();
+        assert_eq!(cells.len(), 4, "2 strategies x 2 presets");
+        assert!(cells.iter().all(|c| c["cpus"] == "4" && c["seed"] == "7" && c["pages"] == "64"));
     }
 
     #[test]
