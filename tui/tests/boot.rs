@@ -49,9 +49,7 @@ fn guests_that_get_stuck_are_reported() {
     stuck(&[0xeb, 0xfe], &["--patience", "1000000"], "livelock"); // jmp to itself
     stuck(&[0xe4, 0x60], &["--strict"], "no device at port 0x60"); // in al, 0x60
     stuck(&[0xa1, 0, 0, 0, 0xd0], &["--strict"], "0xd0000000"); // mov eax, [0xd0000000]
-    // mov esp, 0x9000; push 0x4000; popfd; iretd
-    let to_another_task = [0xbc, 0, 0x90, 0, 0, 0x68, 0, 0x40, 0, 0, 0x9d, 0xcf];
-    stuck(&to_another_task, &[], "iret to another task");
+    stuck(&[0xb9, 0x34, 0x12, 0, 0, 0x0f, 0x32], &["--strict"], "0x1234"); // mov ecx, 0x1234; rdmsr
 }
 
 #[test]
