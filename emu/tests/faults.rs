@@ -183,6 +183,21 @@ fn an_access_wraps_at_four_gib() {
 }
 
 #[test]
+fn an_operand_of_eight_bytes_faults_at_its_beginning() {
+    // Whole in a page that may be read only; across its end; only the upper half in it.
+    for (offset, address) in [(0, READ_ONLY), (0xffc, READ_ONLY + 0xffc), (-4, READ_ONLY)] {
+        let mut a = CodeAssembler::new(32).unwrap();
+        a.cmpxchg8b(qword_ptr(READ_ONLY.wrapping_add_signed(offset))).unwrap();
+        let mut m = guest(config("p3"), &mut a, 1);
+        paging(&mut m);
+        page(&mut m, 0, FRAME | 7);
+        page(&mut m, 1, FRAME | 5);
+        let n = notes(&mut m)[0];
+        assert_eq!((n.vector, n.code, n.cr2), (PF, 3, address));
+    }
+}
+
+#[test]
 fn a_push_across_pages_that_fails_leaves_esp() {
     let mut a = CodeAssembler::new(32).unwrap();
     a.mov(esp, PAGES + 0x1002).unwrap();

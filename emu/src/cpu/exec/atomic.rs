@@ -9,7 +9,7 @@ use super::operand::Place;
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::cpu::flags::ZF;
-use crate::cpu::op::{Op, Step};
+use crate::cpu::op::{Flow, Op, Step};
 use crate::cpu::word::Word;
 
 /// `xadd reg, reg`.
@@ -66,10 +66,15 @@ pub fn cmpxchg8b(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let upper = ea.wrapping_add(4) & op.mask;
     // The upper half is written back as it is: should the lower half fault, nothing has changed.
     let mut high = 0u32;
-    cpu.modify_at(bus, op, upper, |_, v| {
+    let upper_half = cpu.modify_at(bus, op, upper, |_, v| {
         high = v;
         v
-    })?;
+    });
+    if upper_half == Err(Flow::Fault) {
+        // A fault of the lower half is that of the operand's first byte, and comes first.
+        cpu.probe_write(bus, op, op.seg, ea, 4)?;
+    }
+    upper_half?;
     let mut equal = false;
     cpu.modify_at(bus, op, ea, |cpu, low| {
         equal = (low, high) == (cpu.regs[0], cpu.regs[2]);
