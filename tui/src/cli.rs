@@ -35,6 +35,9 @@ pub enum Command {
     /// Run thousands of cells, on many hosts if need be, and merge what came of them
     #[command(subcommand)]
     Sweep(Sweep),
+    /// Make histograms, tables and figures of results
+    #[command(subcommand)]
+    Export(Export),
     /// List what there is
     List(List),
     /// Print completions for a shell
@@ -296,6 +299,56 @@ pub struct SweepSubmit {
     /// The program as the shards find it [default: this one]
     #[arg(long, value_name = "PATH")]
     pub program: Option<PathBuf>,
+}
+
+/// What to export.
+#[derive(Debug, Subcommand)]
+pub enum Export {
+    /// Latency histograms, seeds merged: .hgrm and .csv of each, all of them in one .hlog
+    Histograms(ExportHistograms),
+    /// Median and 95 % interval over the seeds, for each group of cells
+    Table(ExportTable),
+    /// A metric over a key of the sweep: .svg, .tex (pgfplots) and .dat (gnuplot)
+    Curve(ExportCurve),
+}
+
+/// Options of `export histograms`.
+#[derive(Debug, Args)]
+pub struct ExportHistograms {
+    /// The .jsonl of `sweep merge`, or the JSON of `run` or `compare`
+    pub results: PathBuf,
+    /// The directory for the files, made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `export table`.
+#[derive(Debug, Args)]
+pub struct ExportTable {
+    /// The .jsonl of `sweep merge`, or the JSON of `run` or `compare`
+    pub results: PathBuf,
+    /// A metric by its name in CSV [default: cycles per operation and latencies]; may be given again
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// The file: .tex (booktabs) or .csv
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Options of `export curve`.
+#[derive(Debug, Args)]
+pub struct ExportCurve {
+    /// The .jsonl of `sweep merge`
+    pub results: PathBuf,
+    /// The key on the x axis
+    #[arg(long, value_name = "KEY")]
+    pub x: String,
+    /// The metric on the y axis, by its name in CSV
+    #[arg(long, value_name = "METRIC", default_value = "cycles_per_op")]
+    pub y: String,
+    /// The directory for the files, made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Who runs shards.

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Calibrate(options) => command::calibrate::run(options),
         Command::Experiment(options) => command::experiment::run(options),
         Command::Sweep(what) => command::sweep::run(what),
+        Command::Export(what) => command::export::run(what),
         Command::List(options) => command::list::run(options),
         Command::Completions(options) => command::completions::run(options),
         Command::Man => command::man::run(),

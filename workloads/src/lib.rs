@@ -31,6 +31,7 @@ pub mod collect;
 pub mod compare;
 pub mod config_file;
 pub mod csv;
+pub mod export;
 pub mod image;
 pub mod kernel;
 pub mod micro;

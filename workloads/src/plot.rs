@@ -30,6 +30,8 @@ pub struct Series {
     pub name: String,
     /// Its points, by x.
     pub points: Vec<(f64, f64)>,
+    /// Low and high end of each point's interval, in the points' order; empty: none.
+    pub intervals: Vec<(f64, f64)>,
     /// Published, not ours: points joined by a dashed line.
     pub published: bool,
 }
@@ -37,12 +39,12 @@ pub struct Series {
 impl Series {
     /// Our figures.
     pub fn ours(name: &str, points: Vec<(f64, f64)>) -> Series {
-        Series { name: name.into(), points, published: false }
+        Series { name: name.into(), points, intervals: Vec::new(), published: false }
     }
 
     /// Published figures.
     pub fn published(name: &str, points: Vec<(f64, f64)>) -> Series {
-        Series { name: name.into(), points, published: true }
+        Series { name: name.into(), points, intervals: Vec::new(), published: true }
     }
 }
 
@@ -61,6 +63,8 @@ pub struct Plot {
     pub y_scale: Scale,
     /// Its lines.
     pub series: Vec<Series>,
+    /// Where the figures come from: the command and the cells.
+    pub origin: Option<String>,
 }
 
 /// A mapped axis: from values to pixels.
@@ -123,12 +127,15 @@ impl Plot {
             self.series.iter().flat_map(|s| s.points.iter().map(of)).collect()
         };
         let x = Axis::new(self.x_scale, 2.0, &values(|p| p.0), LEFT, WIDTH - RIGHT);
-        let y = Axis::new(self.y_scale, 10.0, &values(|p| p.1), HEIGHT - BOTTOM, TOP);
+        let mut heights = values(|p| p.1);
+        heights.extend(self.series.iter().flat_map(|s| s.intervals.iter().map(|i| i.1)));
+        let y = Axis::new(self.y_scale, 10.0, &heights, HEIGHT - BOTTOM, TOP);
         let mut s = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              font-family=\"DejaVu Sans, Verdana, sans-serif\" font-size=\"12\">\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
+             {}<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
              <text x=\"{LEFT}\" y=\"24\" font-size=\"15\" font-weight=\"bold\">{}</text>\n",
+            self.origin.as_ref().map_or(String::new(), |o| format!("<desc>{}</desc>\n", escaped(o))),
             escaped(&self.title)
         );
         self.axes(&mut s, &x, &y);
@@ -142,6 +149,14 @@ impl Plot {
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\"{dash}/>",
                 path.join(" ")
             );
+            for (p, (low, high)) in series.points.iter().zip(&series.intervals) {
+                let (at, low, high) = (x.at(p.0), y.at(*low), y.at(*high));
+                let _ = writeln!(
+                    s,
+                    "<path d=\"M{:.1},{low:.1} h6 m-3,0 V{high:.1} m-3,0 h6\" fill=\"none\" stroke=\"{colour}\"/>",
+                    at - 3.0
+                );
+            }
             for p in &series.points {
                 mark(&mut s, i, colour, x.at(p.0), y.at(p.1));
             }
@@ -249,6 +264,7 @@ mod tests {
             title: "a < b".into(),
             x: "x".into(),
             y: "y".into(),
+            origin: Some("command".into()),
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series: vec![
@@ -257,7 +273,11 @@ mod tests {
             ],
         };
         let svg = plot.svg();
-        assert!(svg.contains("a &lt; b") && svg.matches("<polyline").count() == 2);
+        assert!(
+            svg.contains("<desc>command</desc>")
+                && svg.contains("a &lt; b")
+                && svg.matches("<polyline").count() == 2
+        );
         assert_eq!(svg.matches("stroke-dasharray").count(), 2);
         assert_eq!(svg, plot.svg());
         // The last row of the fullest legend ends above the chart.

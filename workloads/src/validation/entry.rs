@@ -125,6 +125,7 @@ pub fn check(_: Effort) -> Result<Check, CheckError> {
             title: "4G/4G: what a system call costs more".into(),
             x: "pages of process and kernel touched for each call".into(),
             y: "us".into(),
+            origin: None,
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series: vec![

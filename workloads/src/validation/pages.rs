@@ -126,6 +126,7 @@ pub fn check(_: Effort) -> Result<Check, CheckError> {
             title: "Flushing n pages: invlpg against everything".into(),
             x: "pages".into(),
             y: "cycles".into(),
+            origin: None,
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series: vec![

@@ -169,6 +169,7 @@ pub fn check(effort: Effort) -> Result<Check, CheckError> {
             title: "Cost of a kmap against the pool".into(),
             x: "slots".into(),
             y: "cycles, flushes included".into(),
+            origin: None,
             x_scale: Scale::Log,
             y_scale: Scale::Linear,
             series: vec![

@@ -177,6 +177,7 @@ pub fn check(_: Effort) -> Result<Check, CheckError> {
             title: "Shootdown of one page against threads".into(),
             x: "threads".into(),
             y: "ns per iteration".into(),
+            origin: None,
             x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series: vec![Series::ours("ours", ours), Series::published("published", PUBLISHED.to_vec())],

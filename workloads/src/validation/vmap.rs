@@ -219,6 +219,7 @@ pub fn check(effort: Effort) -> Result<Check, CheckError> {
             title: "Map, touch, unmap four kernel pages".into(),
             x: "threads".into(),
             y: "ns per cycle".into(),
+            origin: None,
             x_scale: Scale::Linear,
             y_scale: Scale::Log,
             series: vec![

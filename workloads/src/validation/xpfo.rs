@@ -224,6 +224,7 @@ pub fn check(effort: Effort) -> Result<Check, CheckError> {
             title: "Unmapping a page from the kernel: slow-down".into(),
             x: "processors".into(),
             y: "times as long as without".into(),
+            origin: None,
             x_scale: Scale::Log,
             y_scale: Scale::Log,
             series: vec![
