@@ -80,13 +80,13 @@ pub(crate) struct Debug {
 
 impl Debug {
     /// Is a breakpoint enabled?
-    pub(super) fn armed(&self) -> bool {
+    pub(crate) fn armed(&self) -> bool {
         self.execution | self.data | self.port != 0
     }
 
     /// Do memory accesses have to be seen?
     #[inline]
-    pub(super) fn sees_memory(&self) -> bool {
+    pub(crate) fn sees_memory(&self) -> bool {
         self.data != 0 || self.aligned
     }
 }

@@ -7,7 +7,6 @@
 
 use crate::bus::Bus;
 use crate::cost::Preset;
-use crate::cpu::debug::Debug;
 use crate::cpu::op::{CS, DS, ES, FS, GS, SS};
 use crate::cpu::segment::{Segment, attr};
 use crate::cpu::{Cpu, State, Table, cr0};
@@ -49,8 +48,7 @@ pub fn init(cpu: &mut Cpu, bus: &mut Bus) {
     (cpu.fault, cpu.request, cpu.shadow, cpu.nmi) = (None, None, false, false);
     cpu.apic.init();
     cpu.set_cpl(0, now);
-    cpu.debug = Debug::default();
-    cpu.review_debug();
+    cpu.drop_debug();
     cpu.marked = Activity::Idle;
     cpu.ledger.switch(Activity::Idle, now);
     cpu.state = State::WaitForSipi;

@@ -382,6 +382,35 @@ fn msrs_hold_and_unknown_ones_fault_or_stop() {
 }
 
 #[test]
+fn no_counter_can_be_read_at_any_level() {
+    for pce in [0, cr4::PCE] {
+        for ring3 in [false, true] {
+            let mut r = rig();
+            r.cpu.cr4 = pce;
+            if ring3 {
+                r.enter_ring3();
+            }
+            for number in [0, 1, 0x4000_0000] {
+                r.cpu.regs[1] = number;
+                let step = r.run(rdpmc, op());
+                assert_eq!(r.fault(step), Exception::GP0);
+            }
+        }
+    }
+}
+
+#[test]
+fn init_ends_breakpoints() {
+    let mut r = rig();
+    (r.cpu.regs[0], r.cpu.dr[0]) = (0x402 | 3 << 16, DATA);
+    assert_eq!(r.run(mov_to_dr, Op { dst: 7, ..op() }), Err(Flow::Branch));
+    assert!(r.cpu.debug.armed() && r.cpu.debug.sees_memory());
+    init(&mut r.cpu, &mut r.bus);
+    assert!(!r.cpu.debug.armed() && !r.cpu.debug.sees_memory());
+    assert_eq!((r.cpu.dr[6], r.cpu.dr[7]), (0xffff_0ff0, 0x400));
+}
+
+#[test]
 fn ports_ask_iopl_then_the_tss() {
     let mut r = rig();
     let port = 0x2f0; // nothing there
