@@ -388,6 +388,10 @@ fn misaligned_operands_of_ring_3_raise_ac_where_asked() {
                     (8, &[0xdb, 0x29]),             // fld tbyte [ecx]
                     (8, &[0xdd, 0x19]),             // fstp qword [ecx]
                     (2, &[0xd9, 0x29]),             // fldcw [ecx]
+                    (4, &[0xd9, 0x31]),             // fnstenv [ecx]
+                    (2, &[0x66, 0xd9, 0x31]),       // the same with 16 bits
+                    (4, &[0xdd, 0x31]),             // fnsave [ecx]
+                    (2, &[0x66, 0xdd, 0x31]),       // the same with 16 bits
                     (8, &[0xf0, 0x0f, 0xc7, 0x09]), // lock cmpxchg8b [ecx]
                     (4, &[0xa5]),                   // movsd
                 ] {

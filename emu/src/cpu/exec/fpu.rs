@@ -113,11 +113,17 @@ fn piece(op: &Op, ea: u32, at: usize) -> u32 {
     ea.wrapping_add(at as u32) & op.mask
 }
 
+/// Bytes read or written at once: images of the 16-bit formats consist of words, all else of dwords.
+fn unit(op: &Op, len: usize) -> usize {
+    if op.bits & Op::OP16 != 0 && matches!(len, 14 | 94) { 2 } else { 4 }
+}
+
 /// Reads the memory operand.
 fn read(cpu: &mut Cpu, bus: &mut Bus, op: &Op, to: &mut [u8]) -> Step {
     let ea = op.ea(cpu);
-    for (i, part) in to.chunks_mut(4).enumerate() {
-        let at = piece(op, ea, 4 * i);
+    let unit = unit(op, to.len());
+    for (i, part) in to.chunks_mut(unit).enumerate() {
+        let at = piece(op, ea, unit * i);
         let v = match part.len() {
             4 => cpu.load_at::<u32>(bus, op, op.seg, at)?,
             _ => u32::from(cpu.load_at::<u16>(bus, op, op.seg, at)?),
@@ -141,17 +147,18 @@ fn long_alignment(cpu: &mut Cpu, op: &Op, len: usize) -> Step {
 /// Writes the memory operand, all of it or, with a fault, nothing.
 fn write(cpu: &mut Cpu, bus: &mut Bus, op: &Op, from: &[u8]) -> Step {
     let ea = op.ea(cpu);
+    let unit = unit(op, from.len());
     if from.len() > 4 {
         let privilege = cpu.privilege();
-        for (i, part) in from.chunks(4).enumerate() {
+        for (i, part) in from.chunks(unit).enumerate() {
             let size = part.len() as u32;
-            let lin = cpu.segment_check(op.seg, piece(op, ea, 4 * i), size, Access::Write)?;
+            let lin = cpu.segment_check(op.seg, piece(op, ea, unit * i), size, Access::Write)?;
             cpu.probe_linear(bus, op.before, lin, size, privilege)?;
         }
     }
     long_alignment(cpu, op, from.len())?;
-    for (i, part) in from.chunks(4).enumerate() {
-        let at = piece(op, ea, 4 * i);
+    for (i, part) in from.chunks(unit).enumerate() {
+        let at = piece(op, ea, unit * i);
         match *part {
             [a, b, c, d] => cpu.store_at(bus, op, op.seg, at, u32::from_le_bytes([a, b, c, d]))?,
             [a, b] => cpu.store_at(bus, op, op.seg, at, u16::from_le_bytes([a, b]))?,
