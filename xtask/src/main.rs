@@ -17,9 +17,11 @@ mod machine;
 mod opcodes;
 mod paths;
 mod qemu;
+mod random;
 mod speed;
 mod tlb;
 mod toolchain;
+mod vectors;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,6 +98,23 @@ enum Command {
         /// Run them on Bochs as well (half a minute)
         #[arg(long)]
         bochs: bool,
+    },
+    /// Run single instructions on this machine's processor, in 32-bit user mode, for the emulator's conformance test.
+    ///
+    /// Needs x86-64 Linux that runs 32-bit programs, and memory from 0x1000 on: root, or vm.mmap_min_addr at most 4096.
+    CaptureVectors {
+        /// Where the randomness begins
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Cases of each form of integer instruction
+        #[arg(long, value_name = "N", default_value_t = 12)]
+        count: u32,
+        /// Cases of each form of x87 instruction
+        #[arg(long, value_name = "N", default_value_t = 40)]
+        x87: u32,
+        /// The file [default: emu/tests/vectors/tests.jsonl.gz]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Draw the README's picture from a result of `shootdown compare --format json` on standard input.
     Figure {
@@ -200,6 +219,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             fuzz_diff::run(&fuzz_diff::Options { count, seed, mode, python: &python })
         }
         Command::Tlb { bochs } => tlb::run(bochs),
+        Command::CaptureVectors { seed, count, x87, out } => {
+            let out = out.unwrap_or_else(|| paths::root().join("emu/tests/vectors/tests.jsonl.gz"));
+            vectors::run(&vectors::Options { seed, count, x87, out: &out })
+        }
         Command::Figure { out } => {
             let svg = figure::draw(&std::io::read_to_string(std::io::stdin())?)?;
             std::fs::write(&out, svg).with_context(|| format!("cannot write {}", out.display()))

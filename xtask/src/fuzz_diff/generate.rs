@@ -5,7 +5,8 @@
 //! the other side defines otherwise (time-stamp counter, CPUID), x87 and later
 //! extensions, and instructions that read a flag that one before left undefined.
 
-use super::{CODE, Case, Mode, Random};
+use super::{CODE, Case, Mode};
+use crate::random::Random;
 use iced_x86::RflagsBits;
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 

@@ -22,6 +22,7 @@
 mod generate;
 mod ours;
 
+use crate::random::Random;
 use anyhow::{Context, Result, bail};
 use ours::Ours;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -84,19 +85,6 @@ pub struct After {
     pub frame: Vec<u32>,
     /// Pages that changed.
     pub pages: Vec<(u8, Vec<u8>)>,
-}
-
-/// A 64-bit generator: all randomness comes from the seed.
-pub struct Random(u64);
-
-impl Random {
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
 }
 
 /// The other side.
@@ -181,7 +169,7 @@ pub struct Options<'a> {
 /// Runs `count` sequences; fails if any difference has no explanation.
 pub fn run(options: &Options<'_>) -> Result<()> {
     let mode = options.mode;
-    let mut fill = Random(0x5eed);
+    let mut fill = Random::new(0x5eed);
     let mut image: Vec<u8> = (0..MEMORY / 8).flat_map(|_| fill.next().to_le_bytes()).collect();
     ours::prepare_image(&mut image, mode);
     let mut ours = Ours::new(mode, &image)?;
@@ -189,7 +177,7 @@ pub fn run(options: &Options<'_>) -> Result<()> {
     let (mut dropped, mut faults, mut differences) = (0u64, 0u64, 0usize);
     for n in 0..options.count {
         // Each case can be had again from its own number.
-        let mut random = Random((options.seed << 40 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(options.seed << 40 ^ n);
         random.next();
         let case = generate::case(&mut random, mode);
         let theirs = peer.run(&case)?;

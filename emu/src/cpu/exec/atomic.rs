@@ -63,7 +63,8 @@ pub fn cmpxchg8b(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let lin = ea.wrapping_add(cpu.seg[usize::from(op.seg & 7)].base);
     let privilege = cpu.privilege();
     cpu.check_alignment(lin, 8, privilege)?;
-    let upper = ea.wrapping_add(4) & op.mask;
+    // One access of eight bytes: a 16-bit offset does not wrap within it.
+    let upper = ea.wrapping_add(4);
     // The upper half is written back as it is: should the lower half fault, nothing has changed.
     let mut high = 0u32;
     let upper_half = cpu.modify_at(bus, op, upper, |_, v| {

@@ -20,6 +20,8 @@ use crate::mmu::Access;
 
 /// Bytes of an `fsave` image at most.
 const STATE: usize = ENVIRONMENT + REGISTERS;
+/// Bytes of an operand that is no image, at most.
+const LONGEST_NUMBER: usize = 10;
 
 /// Puts the escape byte (D8 to DF) and the ModR/M byte into the immediate, where [`execute`] looks for them.
 pub fn keep_opcode(op: &mut Op, bytes: &[u8]) {
@@ -46,6 +48,9 @@ pub fn execute(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         let mut unit = (*cpu.fpu).clone();
         if unit.execute(opcode, &mut ports) {
             write(cpu, bus, op, ports.memory.get(..usize::from(n)).unwrap_or_default())?;
+        } else {
+            // The unmasked exception keeps the operand as it is, but comes after those of memory.
+            check(cpu, bus, op, n.into())?;
         }
         *cpu.fpu = unit;
     } else {
@@ -109,8 +114,12 @@ fn remember(cpu: &mut Cpu, op: &Op, opcode: u16, has_memory: bool) {
     cpu.fpu.last = Pointers { opcode: opcode & 0x7ff, ip: cpu.this_eip(op), cs, dp, ds };
 }
 
-fn piece(op: &Op, ea: u32, at: usize) -> u32 {
-    ea.wrapping_add(at as u32) & op.mask
+/// Offset of a piece of the operand, `at` bytes from its begin. With 16-bit addresses the offset wraps between accesses,
+/// not within one: up to eight bytes of a number are one access, and each piece of an image.
+fn piece(op: &Op, ea: u32, at: usize, whole: usize) -> u32 {
+    let access = if whole > LONGEST_NUMBER { unit(op, whole) } else { 8 };
+    let begin = ea.wrapping_add((at / access * access) as u32) & op.mask;
+    begin.wrapping_add((at % access) as u32)
 }
 
 /// Bytes read or written at once: images of the 16-bit formats consist of words, all else of dwords.
@@ -121,9 +130,9 @@ fn unit(op: &Op, len: usize) -> usize {
 /// Reads the memory operand.
 fn read(cpu: &mut Cpu, bus: &mut Bus, op: &Op, to: &mut [u8]) -> Step {
     let ea = op.ea(cpu);
-    let unit = unit(op, to.len());
+    let (whole, unit) = (to.len(), unit(op, to.len()));
     for (i, part) in to.chunks_mut(unit).enumerate() {
-        let at = piece(op, ea, unit * i);
+        let at = piece(op, ea, unit * i, whole);
         let v = match part.len() {
             4 => cpu.load_at::<u32>(bus, op, op.seg, at)?,
             _ => u32::from(cpu.load_at::<u16>(bus, op, op.seg, at)?),
@@ -131,17 +140,30 @@ fn read(cpu: &mut Cpu, bus: &mut Bus, op: &Op, to: &mut [u8]) -> Step {
         let n = part.len();
         part.copy_from_slice(v.to_le_bytes().get(..n).unwrap_or_default());
     }
-    long_alignment(cpu, op, to.len())
+    if whole > 4 { alignment(cpu, op, whole) } else { Ok(()) }
 }
 
-/// #AC(0) for an operand of 8 or 10 bytes off a multiple of 8; the parts of all others are checked as they are.
-fn long_alignment(cpu: &mut Cpu, op: &Op, len: usize) -> Step {
-    if !matches!(len, 8 | 10) {
+/// #AC(0) for a number off a multiple of its size, or of 8 for one of 10 bytes; parts of images are checked as they are.
+fn alignment(cpu: &mut Cpu, op: &Op, len: usize) -> Step {
+    if len > LONGEST_NUMBER {
         return Ok(());
     }
     let lin = op.ea(cpu).wrapping_add(cpu.seg[usize::from(op.seg & 7)].base);
     let privilege = cpu.privilege();
-    cpu.check_alignment(lin, 8, privilege)
+    cpu.check_alignment(lin, len.min(8) as u32, privilege)
+}
+
+/// Faults where writing an operand of so many bytes would.
+fn check(cpu: &mut Cpu, bus: &mut Bus, op: &Op, whole: usize) -> Step {
+    let ea = op.ea(cpu);
+    let privilege = cpu.privilege();
+    let unit = unit(op, whole);
+    for at in (0..whole).step_by(unit) {
+        let size = (whole - at).min(unit) as u32;
+        let lin = cpu.segment_check(op.seg, piece(op, ea, at, whole), size, Access::Write)?;
+        cpu.probe_linear(bus, op.before, lin, size, privilege)?;
+    }
+    alignment(cpu, op, whole)
 }
 
 /// Writes the memory operand, all of it or, with a fault, nothing.
@@ -149,16 +171,10 @@ fn write(cpu: &mut Cpu, bus: &mut Bus, op: &Op, from: &[u8]) -> Step {
     let ea = op.ea(cpu);
     let unit = unit(op, from.len());
     if from.len() > 4 {
-        let privilege = cpu.privilege();
-        for (i, part) in from.chunks(unit).enumerate() {
-            let size = part.len() as u32;
-            let lin = cpu.segment_check(op.seg, piece(op, ea, unit * i), size, Access::Write)?;
-            cpu.probe_linear(bus, op.before, lin, size, privilege)?;
-        }
+        check(cpu, bus, op, from.len())?;
     }
-    long_alignment(cpu, op, from.len())?;
     for (i, part) in from.chunks(unit).enumerate() {
-        let at = piece(op, ea, unit * i);
+        let at = piece(op, ea, unit * i, from.len());
         match *part {
             [a, b, c, d] => cpu.store_at(bus, op, op.seg, at, u32::from_le_bytes([a, b, c, d]))?,
             [a, b] => cpu.store_at(bus, op, op.seg, at, u16::from_le_bytes([a, b]))?,

@@ -143,3 +143,48 @@ fn a_store_that_faults_leaves_the_stack_alone() {
     assert!(*r.cpu.fpu == before);
     assert_eq!(r.memory(DATA, 8), [0; 8], "nor is a part of it written");
 }
+
+#[test]
+fn a_store_that_an_exception_keeps_back_faults_nevertheless() {
+    // fldcw [ebx] with invalid operations unmasked; a store of an empty register, into the code segment first.
+    let stores: [&[u8]; 4] = [&[0xd9, 0x1b], &[0xdd, 0x1b], &[0xdb, 0x3b], &[0xdf, 0x1b]];
+    for store in stores {
+        let mut r = ready();
+        assert!(r.bus.ram.poke(u64::from(DATA), &[0x7e, 0x03]));
+        assert_eq!(r.run(&[0xd9, 0x2b]), Ok(()));
+        let before = (*r.cpu.fpu).clone();
+        let into_code: Vec<u8> = [0x2e].iter().chain(store).copied().collect();
+        assert_eq!(raised(&mut r, &into_code), Some(Exception::GP0), "{store:02x?}");
+        assert!(*r.cpu.fpu == before, "nothing has happened");
+        assert_eq!(r.run(store), Ok(()));
+        assert!(r.cpu.fpu.pending());
+        assert_eq!(r.memory(DATA, 2), [0x7e, 0x03], "and nothing is written");
+    }
+}
+
+#[test]
+fn a_number_does_not_wrap_within_eight_bytes() {
+    let mut r = ready();
+    // One in double precision at FFFC; fld qword [bx]
+    assert!(r.bus.ram.poke(0xfffc, &1f64.to_le_bytes()));
+    r.cpu.regs[3] = 0xfffc;
+    assert_eq!(r.run(&[0x67, 0xdd, 0x07]), Ok(()));
+    assert_eq!(r.cpu.fpu.registers()[..10], [0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x3f]);
+    // The last two of ten bytes at FFF9 begin anew: fstp tbyte [bx]
+    r.cpu.regs[3] = 0xfff9;
+    assert_eq!(r.run(&[0x67, 0xdb, 0x3f]), Ok(()));
+    assert_eq!(r.memory(0xfff9, 8), [0, 0, 0, 0, 0, 0, 0, 0x80]);
+    assert_eq!(r.memory(1, 2), [0xff, 0x3f]);
+}
+
+#[test]
+fn a_stack_fault_of_two_results_clears_the_range_flag() {
+    for code in [[0xd9, 0xf2], [0xd9, 0xfb]] {
+        let mut r = ready();
+        // C2 from a number: fld1; fxam; fstp st0
+        assert_eq!(r.run(&[0xd9, 0xe8, 0xd9, 0xe5, 0xdd, 0xd8]), Ok(()));
+        assert_ne!(r.cpu.fpu.status() & 0x400, 0);
+        assert_eq!(r.run(&code), Ok(()));
+        assert_eq!(r.cpu.fpu.status() & 0x441, 0x41, "{code:02x?}");
+    }
+}

@@ -431,7 +431,7 @@ impl Fpu {
             }
             0xf0 => self.unary(transcendental::exp2_minus_1),
             0xf1 => self.both(true, transcendental::y_log2_x),
-            0xf2 => self.tangent(),
+            0xf2 => self.angle_two(transcendental::tan),
             0xf3 => self.both(true, transcendental::arctan),
             0xf4 => self.extract(),
             0xf5 => self.remainder(true),
@@ -443,7 +443,7 @@ impl Fpu {
             0xf8 => self.remainder(false),
             0xf9 => self.both(true, transcendental::y_log2_x_plus_1),
             0xfa => self.unary(sqrt),
-            0xfb => self.sine_cosine(),
+            0xfb => self.angle_two(transcendental::sin_cos),
             0xfc => self.unary(convert::round_to_integer),
             0xfd => self.both(false, partial::scale),
             0xfe => self.angle(transcendental::sin),
@@ -532,7 +532,6 @@ impl Fpu {
     fn out_of_range(&mut self) -> bool {
         let v = self.get(0);
         let out = !self.empty(0) && matches!(v.class(), Class::Normal) && v.number().exp >= 63;
-        self.status &= !C2;
         if out {
             self.status = self.status & !C1 | C2;
         }
@@ -540,20 +539,17 @@ impl Fpu {
     }
 
     fn angle(&mut self, f: fn(&mut super::float::Env, F80) -> F80) {
+        self.status &= !C2;
         if !self.out_of_range() {
             self.unary(f);
         }
     }
 
-    fn tangent(&mut self) {
+    /// `fptan` and `fsincos`: two results of an angle.
+    fn angle_two(&mut self, f: fn(&mut super::float::Env, F80) -> (F80, F80)) {
+        self.status &= !C2;
         if self.empty(0) || !self.empty(7) || !self.out_of_range() {
-            self.two(transcendental::tan);
-        }
-    }
-
-    fn sine_cosine(&mut self) {
-        if self.empty(0) || !self.empty(7) || !self.out_of_range() {
-            self.two(transcendental::sin_cos);
+            self.two(f);
         }
     }
 }
