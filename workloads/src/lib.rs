@@ -38,6 +38,8 @@ pub mod micro;
 pub mod plot;
 pub mod report;
 pub mod run;
+#[cfg(test)]
+mod schema;
 pub mod sensitivity;
 pub mod state;
 pub mod statistics;

@@ -34,6 +34,7 @@ pub const SCHEMA: u32 = 1;
 
 /// Results of one load under one or several strategies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -49,6 +50,7 @@ pub struct Report {
 
 /// Everything that decided the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Version of this program.
@@ -69,6 +71,7 @@ pub struct Config {
 
 /// Digests of the images' loadable segments (SHA-256).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Images {
     /// Of the kernel.
@@ -79,6 +82,7 @@ pub struct Images {
 
 /// The kernel's options, those that follow from the memory filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KernelSection {
     /// Slots of the shared window.
@@ -105,6 +109,7 @@ pub struct KernelSection {
 
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MachineSection {
     /// Name of the processor preset.
@@ -137,6 +142,7 @@ pub struct MachineSection {
 
 /// A number of the preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Number {
     /// The value.
@@ -211,6 +217,7 @@ impl Config {
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StopSection {
     /// `exit`, `triple-fault`, `livelock`, ...
@@ -228,6 +235,7 @@ impl StopSection {
 
 /// Cycles by activity and by kind; both sum to the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSection {
     /// What the guest was doing.
@@ -248,6 +256,7 @@ impl LedgerSection {
 
 /// One processor in the region of interest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CpuSection {
     /// Advance of its clock.
@@ -271,6 +280,7 @@ impl CpuSection {
 
 /// One use of a stale translation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StaleSection {
     /// Who used it.
@@ -293,6 +303,7 @@ pub struct StaleSection {
 
 /// What one strategy did. Times are cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(
     missing_docs,

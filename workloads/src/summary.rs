@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Percentiles of a histogram of cycles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
     /// Values recorded.

@@ -29,6 +29,7 @@ pub const NOTABLE_PERCENT: f64 = 10.0;
 
 /// The section of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Sensitivity {
     /// Above this many per cent a move is notable.
@@ -41,6 +42,7 @@ pub struct Sensitivity {
 
 /// An estimate and what its bracket does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
     /// Its key.
@@ -57,6 +59,7 @@ pub struct Estimate {
 
 /// One end of a bracket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct End {
     /// The value there, in the unit of the estimate.
@@ -67,6 +70,7 @@ pub struct End {
 
 /// A strategy at one end of a bracket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Move {
     /// Its name.
@@ -83,6 +87,7 @@ pub struct Move {
 
 /// Of two strategies one is cheaper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Conclusion {
     /// The one with fewer cycles per operation in the base run.
@@ -99,6 +104,7 @@ pub struct Conclusion {
 
 /// Where a conclusion does not hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Flip {
     /// The estimate.

@@ -44,6 +44,7 @@ pub enum StoreError {
 
 /// How a cell ended that did not end well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// What went wrong, a line each.
@@ -56,6 +57,7 @@ pub struct Failure {
 
 /// A finished cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
     /// [`SCHEMA`].

@@ -31,6 +31,7 @@ pub mod ack {
 
 /// Cycles of waiting by cause. Each map sums to the ledger's activity of its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Waits {
     /// `lock-spin`, by what the holder was doing; `handover`: nobody held the lock; `unknown`.
