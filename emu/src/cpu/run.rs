@@ -10,7 +10,7 @@
 
 use super::block::{Block, Blocks, Mode, key};
 use super::debug::dr6;
-use super::decode::{Decoded, decode_block, decode_single};
+use super::decode::{Decoded, Model, decode_block, decode_single};
 use super::exec::{MAX_INSTRUCTION, interrupt};
 use super::op::{CS, Flow, Op};
 use super::spin::Spin;
@@ -398,8 +398,8 @@ fn find_slow(
     let mut code = [0u8; 4096];
     let code = &mut code[..4096 - within];
     bus.ram.peek(pa, code);
-    let costs = cpu.costs;
-    let block = match decode_block(code, pa, mode, &costs, None) {
+    let model = Model { costs: cpu.costs, identity: cpu.identity };
+    let block = match decode_block(code, pa, mode, &model, None) {
         Decoded::Block(b) => b,
         Decoded::NeedSecondPage => {
             let next = (lin | 0xfff).wrapping_add(1);
@@ -409,7 +409,7 @@ fn find_slow(
             let mut more = [0u8; 16];
             bus.ram.peek(second, &mut more);
             both.extend_from_slice(&more);
-            match decode_block(&both, pa, mode, &costs, Some(Frame((second >> 12) as u32))) {
+            match decode_block(&both, pa, mode, &model, Some(Frame((second >> 12) as u32))) {
                 Decoded::Block(b) => b,
                 Decoded::NeedSecondPage => return cpu.raise(Exception::GP0),
             }
@@ -492,10 +492,10 @@ fn run_first_half(
     let mut code = [0; 2 * MAX_INSTRUCTION];
     let code = &mut code[..usize::from(pair.len).min(2 * MAX_INSTRUCTION)];
     bus.ram.peek(block.key >> 4, code);
-    let costs = cpu.costs;
+    let model = Model { costs: cpu.costs, identity: cpu.identity };
     let mode = Mode::from_bits_truncate(block.key as u8 & 15);
     // Such a pair never crosses a page, and its bytes are at hand.
-    let Decoded::Block(first) = decode_single(code, block.key >> 4, mode, &costs, None) else { return None };
+    let Decoded::Block(first) = decode_single(code, block.key >> 4, mode, &model, None) else { return None };
     let op = first.ops.first()?;
     match (op.run)(cpu, bus, op) {
         Ok(()) => {

@@ -93,9 +93,9 @@ impl Unit {
                 have.status, self.s
             ));
         }
-        for n in 0..3 {
-            if defined.open_pointers >> n & 1 == 0 && have.last[n] != self.l[n] {
-                return Err(format!("{} {:#x}, wanted {:#x}", POINTERS[n], have.last[n], self.l[n]));
+        for (n, ((have, want), name)) in have.last.iter().zip(&self.l).zip(POINTERS).enumerate() {
+            if defined.open_pointers >> n & 1 == 0 && have != want {
+                return Err(format!("{name} {have:#x}, wanted {want:#x}"));
             }
         }
         let wanted = self.registers(before.registers(Default::default()));
@@ -136,6 +136,6 @@ fn place(b: &[u8; 10]) -> i128 {
     let v = i128::from_le_bytes(wide);
     let sign = 1 << 79;
     // The integer bit says nothing new of a number that is normal or denormal.
-    let magnitude = (v & !sign) >> 64 << 63 | v & (1 << 63) - 1;
+    let magnitude = (v & !sign) >> 64 << 63 | v & ((1 << 63) - 1);
     if v & sign != 0 { -magnitude } else { magnitude }
 }

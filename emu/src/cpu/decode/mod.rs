@@ -6,7 +6,7 @@
 //!                    -> here: costs, the end of the block
 //! ```
 //!
-//! A block depends on its bytes, on its mode and on the costs, but not on its
+//! A block depends on its bytes, on its mode and on the processor's model, but not on its
 //! linear address: branch targets are distances from the block's start. It ends
 //! after an operation that may go elsewhere or change what decoding depends on,
 //! before an instruction that reaches into the next page, and at [`MAX_OPS`].
@@ -28,12 +28,22 @@ mod tests;
 mod x87;
 
 use super::block::{Block, MAX_OPS, Mode, key};
+use super::exec::cpuid::Identity;
 use super::exec::{self, MAX_INSTRUCTION, keep_bytes};
 use super::op::{Handler, Op};
 use crate::addr::Frame;
 use crate::cost::Costs;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic};
 use row::Effect;
+
+/// What decoding depends on besides the bytes and the mode: the processor's model.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// What each class of instructions costs.
+    pub costs: Costs,
+    /// Which instructions there are.
+    pub identity: Identity,
+}
 
 /// What decoding gave.
 #[derive(Clone, Debug)]
@@ -49,17 +59,17 @@ pub enum Decoded {
 /// `code` reaches to the end of the page. When the first instruction crosses it, the answer is
 /// [`Decoded::NeedSecondPage`]; then `code` must reach at least 15 bytes far, into the page in frame
 /// `second`, and only that instruction is decoded.
-pub fn decode_block(code: &[u8], pa: u64, mode: Mode, costs: &Costs, second: Option<Frame>) -> Decoded {
+pub fn decode_block(code: &[u8], pa: u64, mode: Mode, model: &Model, second: Option<Frame>) -> Decoded {
     let most = if second.is_some() { 1 } else { MAX_OPS };
-    decode(code, pa, mode, costs, second, most)
+    decode(code, pa, mode, model, second, most)
 }
 
 /// Decodes a block of one instruction: for single-stepping. Otherwise as [`decode_block`].
-pub fn decode_single(code: &[u8], pa: u64, mode: Mode, costs: &Costs, second: Option<Frame>) -> Decoded {
-    decode(code, pa, mode, costs, second, 1)
+pub fn decode_single(code: &[u8], pa: u64, mode: Mode, model: &Model, second: Option<Frame>) -> Decoded {
+    decode(code, pa, mode, model, second, 1)
 }
 
-fn decode(code: &[u8], pa: u64, mode: Mode, costs: &Costs, second: Option<Frame>, most: usize) -> Decoded {
+fn decode(code: &[u8], pa: u64, mode: Mode, model: &Model, second: Option<Frame>, most: usize) -> Decoded {
     let bitness = if mode.contains(Mode::CODE32) { 32 } else { 16 };
     let options = DecoderOptions::FORCE_RESERVED_NOP
         | DecoderOptions::NO_MPFX_0FBC
@@ -88,7 +98,11 @@ fn decode(code: &[u8], pa: u64, mode: Mode, costs: &Costs, second: Option<Frame>
                 break;
             }
         }
-        if !block.add(&instruction, at, bytes, mode, costs) {
+        if !model.identity.offers(&instruction) {
+            block.fault(at, bytes, exec::undefined);
+            break;
+        }
+        if !block.add(&instruction, at, bytes, mode, &model.costs) {
             break;
         }
     }

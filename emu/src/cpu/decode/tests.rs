@@ -7,12 +7,13 @@ use crate::cpu::op::{DS, FLAT, FS, NO_REG};
 
 const FLAT32: Mode = Mode::CODE32.union(Mode::STACK32).union(Mode::FLAT);
 
-fn costs() -> Costs {
-    Preset::builtin("p3").expect("built-in preset").costs()
+fn model() -> Model {
+    let preset = Preset::builtin("p3").expect("built-in preset");
+    Model { costs: preset.costs(), identity: Identity::new(&preset) }
 }
 
 fn block_in(mode: Mode, code: &[u8]) -> Block {
-    match decode_block(code, 0x1000, mode, &costs(), None) {
+    match decode_block(code, 0x1000, mode, &model(), None) {
         Decoded::Block(b) => b,
         Decoded::NeedSecondPage => panic!("needs a second page: {code:02x?}"),
     }
@@ -59,7 +60,7 @@ fn only_a_flat_mode_decodes_segments_away() {
 
 #[test]
 fn static_costs_add_up() {
-    let c = costs();
+    let c = model().costs;
     // add [ebx],eax; mov eax,[ebx]; lock xadd [ebx],ecx; ret
     let b = block(&[0x01, 0x03, 0x8b, 0x03, 0xf0, 0x0f, 0xc1, 0x0b, 0xc3]);
     let each = [c.alu + c.load + c.store, c.alu + c.load, c.locked, c.branch + c.load];
@@ -94,10 +95,10 @@ fn an_instruction_that_crosses_the_page_is_a_block_of_its_own() {
     let start = [0x90, 0xb8, 0x01, 0x02];
     let b = block(&start);
     assert_eq!((b.ops.len(), b.bytes), (1, 1), "stops before the crossing instruction");
-    assert!(matches!(decode_block(&start[1..], 0x1ffd, FLAT32, &costs(), None), Decoded::NeedSecondPage));
+    assert!(matches!(decode_block(&start[1..], 0x1ffd, FLAT32, &model(), None), Decoded::NeedSecondPage));
     let mut both = vec![0xb8, 0x01, 0x02, 0x03, 0x04];
     both.extend([0x90; 16]);
-    let Decoded::Block(b) = decode_block(&both, 0x1ffd, FLAT32, &costs(), Some(Frame(7))) else {
+    let Decoded::Block(b) = decode_block(&both, 0x1ffd, FLAT32, &model(), Some(Frame(7))) else {
         panic!("enough bytes")
     };
     assert_eq!((b.ops.len(), b.bytes, b.second), (1, 5, Some(Frame(7))));
@@ -145,7 +146,7 @@ fn blocks_stay_short_enough_for_their_fields() {
 
 #[test]
 fn single_stepping_gets_one_instruction() {
-    let Decoded::Block(b) = decode_single(&[0x90, 0x90, 0xc3], 0, FLAT32, &costs(), None) else {
+    let Decoded::Block(b) = decode_single(&[0x90, 0x90, 0xc3], 0, FLAT32, &model(), None) else {
         panic!("enough bytes")
     };
     assert_eq!((b.ops.len(), b.bytes), (1, 1));
@@ -153,7 +154,7 @@ fn single_stepping_gets_one_instruction() {
 
 #[test]
 fn a_comparison_and_its_jump_are_one_operation() {
-    let c = costs();
+    let c = model().costs;
     // mov eax,ebx; cmp dword [ebx+ecx*4+8],5; jl -12 (to the start)
     let b = block(&[0x89, 0xd8, 0x83, 0x7c, 0x8b, 0x08, 0x05, 0x7c, 0xf7]);
     assert_eq!((b.ops.len(), b.instructions, b.bytes), (2, 3, 9));

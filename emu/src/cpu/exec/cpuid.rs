@@ -3,11 +3,13 @@
 //! Leaves 0 and 1, and leaf 7 where the preset has `invpcid`. Cache and TLB
 //! descriptors (leaf 2), topology and extended leaves are left out: a leaf beyond
 //! the last basic one answers as the last one does, as on these processors.
-//! Nothing is promised that the emulator does not model.
+//! Nothing is promised that the emulator does not model, and what a preset does not promise is not there: instructions
+//! are undefined ([`Identity::offers`]), bits of CR4 and model-specific registers reserved.
 //! (SDM vol. 2A, `CPUID`.)
 
 use crate::cost::Preset;
 use crate::cpu::Cpu;
+use iced_x86::{CpuidFeature, Instruction};
 
 /// Bits of EDX of leaf 1.
 pub mod feature {
@@ -19,8 +21,12 @@ pub mod feature {
     pub const PSE: u32 = 1 << 3;
     /// RDTSC.
     pub const TSC: u32 = 1 << 4;
+    /// RDMSR and WRMSR.
+    pub const MSR: u32 = 1 << 5;
     /// PAE.
     pub const PAE: u32 = 1 << 6;
+    /// CMPXCHG8B.
+    pub const CX8: u32 = 1 << 8;
     /// Local APIC, present and enabled.
     pub const APIC: u32 = 1 << 9;
     /// SYSENTER.
@@ -31,6 +37,8 @@ pub mod feature {
     pub const PGE: u32 = 1 << 13;
     /// Physical addresses of 36 bits in 4 MiB pages.
     pub const PSE36: u32 = 1 << 17;
+    /// CMOVcc, and FCMOVcc with an x87 unit.
+    pub const CMOV: u32 = 1 << 15;
     /// FXSAVE and FXRSTOR.
     pub const FXSR: u32 = 1 << 24;
 }
@@ -64,9 +72,18 @@ impl Identity {
         self.features & features == features
     }
 
-    /// Is INVPCID there?
-    pub fn has_invpcid(&self) -> bool {
-        self.extended & INVPCID != 0
+    /// Is this instruction there? Without a unit x87 instructions are there and raise #NM.
+    pub fn offers(&self, i: &Instruction) -> bool {
+        i.cpuid_features().iter().all(|f| match f {
+            CpuidFeature::TSC => self.has(feature::TSC),
+            CpuidFeature::MSR => self.has(feature::MSR),
+            CpuidFeature::CX8 => self.has(feature::CX8),
+            CpuidFeature::SEP => self.has(feature::SEP),
+            CpuidFeature::CMOV => self.has(feature::CMOV),
+            CpuidFeature::FXSR => self.has(feature::FXSR),
+            CpuidFeature::INVPCID => self.extended & INVPCID != 0,
+            _ => true,
+        })
     }
 
     /// EAX, EBX, ECX, EDX for `leaf` on the processor with this APIC id.
@@ -101,6 +118,7 @@ pub fn leaf(cpu: &Cpu, leaf: u32) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use iced_x86::{Decoder, DecoderOptions};
 
     fn identity(preset: &str) -> Identity {
         Identity::new(&Preset::builtin(preset).expect("built-in preset"))
@@ -135,6 +153,25 @@ mod tests {
         assert_eq!(h.leaf(0, 0, ApicState::On)[0], 7);
         assert_eq!(h.leaf(7, 0, ApicState::On)[1], INVPCID);
         assert_eq!(h.leaf(2, 0, ApicState::On), [0; 4]);
-        assert!(h.has_invpcid() && !identity("p3").has_invpcid());
+    }
+
+    #[test]
+    fn what_is_not_announced_is_not_there() {
+        let codes: [(&str, &[u8]); 7] = [
+            ("tsc", &[0x0f, 0x31]),
+            ("msr", &[0x0f, 0x30]),
+            ("cx8", &[0x0f, 0xc7, 0x0b]),
+            ("sep", &[0x0f, 0x34]),
+            ("cmov", &[0x0f, 0x40, 0xc1]),
+            ("fxsr", &[0x0f, 0xae, 0x03]),
+            ("invpcid", &[0x66, 0x0f, 0x38, 0x82, 0x03]),
+        ];
+        let mut preset = Preset::builtin("haswell-ep").expect("built-in preset");
+        for (name, code) in codes {
+            let i = Decoder::new(32, code, DecoderOptions::NONE).decode();
+            assert!(Identity::new(&preset).offers(&i), "{name}");
+            preset.set(&format!("features.{name}"), "false").expect("a feature");
+            assert!(!Identity::new(&preset).offers(&i), "{name}");
+        }
     }
 }

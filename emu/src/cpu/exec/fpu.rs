@@ -77,9 +77,9 @@ pub fn fwait(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     report(cpu, bus, op)
 }
 
-/// #NM while the kernel has the unit switched off.
+/// #NM while the kernel has the unit switched off, and for ever where there is none, as if CR0.EM were set.
 fn available(cpu: &mut Cpu) -> Step {
-    if cpu.cr0 & (cr0::EM | cr0::TS) != 0 {
+    if cpu.cr0 & (cr0::EM | cr0::TS) != 0 || !cpu.identity.has(feature::FPU) {
         return cpu.raise(Exception::plain(vector::NM));
     }
     Ok(())
@@ -225,11 +225,8 @@ fn image(cpu: &mut Cpu, bus: &mut Bus, op: &Op, opcode: u16) -> Step {
     Ok(())
 }
 
-/// What `fxsave` and `fxrstor` ask for first: #UD, #NM, #GP(0) for an operand not on a 16-byte boundary.
+/// What `fxsave` and `fxrstor` ask for first: #NM, #GP(0) for an operand not on a 16-byte boundary.
 fn extended_ready(cpu: &mut Cpu, op: &Op) -> Result<(), Flow> {
-    if !cpu.identity.has(feature::FXSR) {
-        return cpu.raise(Exception::UD);
-    }
     available(cpu)?;
     let base = cpu.seg[usize::from(op.seg & 7)].base;
     if op.ea(cpu).wrapping_add(base) & 15 != 0 {

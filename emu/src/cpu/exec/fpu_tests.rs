@@ -49,6 +49,19 @@ fn the_kernel_switches_the_unit_off() {
 }
 
 #[test]
+fn without_a_unit_every_instruction_of_it_is_missing() {
+    let mut r = ready();
+    let mut preset = Preset::builtin("p3").expect("built-in preset");
+    preset.set("features.fpu", "false").expect("a feature");
+    r.cpu.identify(&preset);
+    // fld1; fninit; fnstsw ax; fnsave [ebx]; fxsave [ebx]
+    for code in [&[0xd9, 0xe8][..], &[0xdb, 0xe3], &[0xdf, 0xe0], &[0xdd, 0x33], &[0x0f, 0xae, 0x03]] {
+        assert_eq!(raised(&mut r, code), Some(NM), "{code:02x?}");
+    }
+    assert_eq!(r.run(&[0x9b]), Ok(()), "fwait has nothing to wait for");
+}
+
+#[test]
 fn an_unmasked_exception_waits_for_the_next_waiting_instruction() {
     let mut r = ready();
     // fldcw [ebx] with zero-divide unmasked; fld1; fldz; fdivp

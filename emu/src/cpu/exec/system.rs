@@ -475,9 +475,6 @@ pub fn invlpg(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
 /// `invpcid r32, m128`, with PCIDs off: one address, everything but global entries, or everything.
 /// (One address drops a global entry too, which the manual allows.)
 pub fn invpcid(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
-    if !cpu.identity.has_invpcid() {
-        return cpu.raise(Exception::UD);
-    }
     ring0(cpu)?;
     let kind = u32::reg(&cpu.regs, op.dst);
     let ea = op.ea(cpu);

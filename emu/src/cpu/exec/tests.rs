@@ -7,7 +7,7 @@ use crate::bus::{Bus, ram::Ram};
 use crate::cache::Coherence;
 use crate::cost::Preset;
 use crate::cpu::block::Mode;
-use crate::cpu::decode::{Decoded, decode_block, decode_single};
+use crate::cpu::decode::{Decoded, Model, decode_block, decode_single};
 use crate::cpu::exception::Exception;
 use crate::cpu::exec::system::enter_multiboot;
 use crate::cpu::flags::{ARITH, DF, IF, IOPL, PF, ZF};
@@ -30,6 +30,7 @@ fn rig_with(front: bool) -> Rig {
     let options = MmuOptions { front, keep: false, caches: false };
     let mut cpu = Cpu::new(0, apic, Mmu::new(&preset, 1, options), preset.costs(), true);
     let bus = Bus::new(Ram::new(16 << 20), Coherence::new(&preset, 1), Devices::new(&preset), false);
+    cpu.identify(&preset);
     enter_multiboot(&mut cpu, 0x10_0000, 0);
     cpu.careful = true;
     Rig { cpu, bus }
@@ -41,14 +42,14 @@ pub(super) fn rig() -> Rig {
 
 impl Rig {
     pub(super) fn ops(&self, mode: Mode, code: &[u8], fused: bool) -> Vec<Op> {
-        let costs = self.cpu.costs;
+        let model = Model { costs: self.cpu.costs, identity: self.cpu.identity };
         let mut padded = code.to_vec();
         padded.extend([0x90; 16]);
         let mut ops = Vec::new();
         let mut at = 0;
         while at < code.len() {
             let d = if fused { decode_block } else { decode_single };
-            let Decoded::Block(b) = d(&padded[at..], 0, mode, &costs, None) else { panic!("enough bytes") };
+            let Decoded::Block(b) = d(&padded[at..], 0, mode, &model, None) else { panic!("enough bytes") };
             // A single instruction is moved to its place in the block.
             let place = |o: &Op| Op { at: o.at + at as u8, ..*o };
             if fused {
