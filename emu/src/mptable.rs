@@ -7,8 +7,9 @@
 //!  000f 0010   header, 44 bytes, "PCMP"
 //!              processors      type 0, 20 bytes each, the bootstrap processor first
 //!              ISA bus         type 1
-//!              I/O APIC        type 2, marked unusable: the emulator does not model it
-//!              ISA interrupts  type 3, identity mapped
+//!              I/O APIC        type 2
+//!              8259            type 3, ExtINT at pin 0
+//!              ISA interrupts  type 3, identity mapped but for the timer, at pin 2
 //!              LINT0, LINT1    type 4: 8259 and NMI, at every processor
 //! ```
 //!
@@ -16,11 +17,12 @@
 //! extended data area and the end of base memory, both empty of tables.
 //!
 //! The 8259 is wired straight through the bootstrap processor ("virtual wire",
-//! no IMCR).
+//! no IMCR). The coprocessor's IRQ 13 is not there: its error line leads nowhere.
 
 use crate::apic::{DEFAULT_BASE, Kind};
 use crate::bus::ram::Ram;
 use crate::config::MachineConfig;
+use crate::device::{IRQ_TIMER, PIN_8259, io_apic, pin};
 use crate::loader::CONVENTIONAL_END;
 
 /// Where the floating pointer lies.
@@ -32,8 +34,13 @@ pub const TABLE: u32 = FLOATING_POINTER + 16;
 const EXTENDED_DATA_SEGMENT: u64 = 0x40e;
 /// BIOS data area: KiB of base memory.
 const BASE_MEMORY_KIB: u64 = 0x413;
-const IO_APIC_ADDRESS: u32 = 0xfec0_0000;
+/// IRQ of the coprocessor.
+const IRQ_COPROCESSOR: u8 = 13;
+/// IRQ of the second 8259 at the first.
+const IRQ_CASCADE: u8 = 2;
 const HEADER: usize = 44;
+/// Flag of an I/O APIC.
+const USABLE: u8 = 1;
 const ISA_BUS: u8 = 0;
 /// Interrupt source flags: polarity and trigger conform to the bus.
 const CONFORMS: u16 = 0;
@@ -89,12 +96,11 @@ fn table(config: &MachineConfig) -> Vec<u8> {
     }
     add(&[1, ISA_BUS, b'I', b'S', b'A', b' ', b' ', b' ']);
     let io_apic = config.cpus as u8;
-    let [a, b, c, d] = IO_APIC_ADDRESS.to_le_bytes();
-    add(&[2, io_apic, 0x11, 0, a, b, c, d]);
-    // IRQ 0 comes in at pin 2, where the 8259 is not; IRQ 2 is the cascade.
-    for irq in (0..16).filter(|&irq| irq != 2) {
-        let pin = if irq == 0 { 2 } else { irq };
-        add(&interrupt(3, INT, irq, io_apic, pin));
+    let [a, b, c, d] = (io_apic::BASE as u32).to_le_bytes();
+    add(&[2, io_apic, 0x11, USABLE, a, b, c, d]);
+    add(&interrupt(3, EXT_INT, IRQ_TIMER, io_apic, PIN_8259));
+    for irq in (0..16).filter(|irq| ![IRQ_CASCADE, IRQ_COPROCESSOR].contains(irq)) {
+        add(&interrupt(3, INT, irq, io_apic, pin(irq)));
     }
     add(&interrupt(4, EXT_INT, 0, 0xff, 0));
     add(&interrupt(4, NMI, 0, 0xff, 1));
@@ -197,9 +203,16 @@ mod tests {
     }
 
     #[test]
-    fn the_io_apic_is_marked_unusable() {
+    fn interrupts_are_wired_as_the_table_says() {
         let bytes = tables("p3", 4);
-        let io_apic = &bytes[16 + HEADER + 80 + 8..][..8];
-        assert_eq!(io_apic[..4], [2, 4, 0x11, 0]);
+        let entries: Vec<_> = bytes[16 + HEADER + 80 + 8..].chunks(8).take(17).collect();
+        assert_eq!(entries[0], [2, 4, 0x11, 1, 0, 0, 0xc0, 0xfe]);
+        assert_eq!(entries[1], [3, 3, 0, 0, 0, 0, 4, 0], "the 8259 pair at pin 0");
+        assert_eq!(entries[2], [3, 0, 0, 0, 0, 0, 4, 2], "the timer at pin 2");
+        assert_eq!(entries[5], [3, 0, 0, 0, 0, 4, 4, 4], "the serial port");
+        assert_eq!(entries[9], [3, 0, 0, 0, 0, 8, 4, 8], "the clock");
+        let irqs: Vec<_> = entries[2..16].iter().map(|e| e[5]).collect();
+        assert_eq!(irqs, [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15]);
+        assert_eq!(entries[16], [4, 3, 0, 0, 0, 0, 0xff, 0]);
     }
 }

@@ -25,6 +25,15 @@ pub enum Stop {
         /// What is not modelled.
         what: String,
     },
+    /// The guest has asked for a reset, through the keyboard controller, port 92h or port CF9h.
+    Reset {
+        /// The processor.
+        cpu: usize,
+        /// Linear address of the instruction.
+        at: u32,
+        /// The port.
+        port: u16,
+    },
     /// Under `--strict`: a port where no device is.
     EmptyPort {
         /// The processor.
@@ -71,6 +80,7 @@ impl Stop {
             Stop::CycleLimit(_) => "cycle-limit",
             Stop::TripleFault { .. } => "triple-fault",
             Stop::Unmodelled { .. } => "unmodelled",
+            Stop::Reset { .. } => "reset",
             Stop::EmptyPort { .. } => "empty-port",
             Stop::EmptyAddress { .. } => "empty-address",
             Stop::UnknownMsr { .. } => "unknown-msr",
@@ -101,6 +111,9 @@ impl fmt::Display for Stop {
                     write!(f, " {b:02x}")?;
                 }
                 write!(f, ")")
+            }
+            Stop::Reset { cpu, at, port } => {
+                write!(f, "cpu {cpu} at {at:#010x}: guest asked for a reset through port {port:#x}")
             }
             Stop::EmptyPort { cpu, at, port } => {
                 write!(f, "cpu {cpu} at {at:#010x}: no device at port {port:#x}")

@@ -47,15 +47,15 @@ fn guests_that_get_stuck_are_reported() {
     stuck(&[0x0f, 0x0b], &[], "triple fault"); // ud2 without an IDT
     stuck(&[0xfa, 0xf4], &[], "deadlock"); // cli; hlt
     stuck(&[0xeb, 0xfe], &["--patience", "1000000"], "livelock"); // jmp to itself
-    stuck(&[0xe4, 0x60], &["--strict"], "no device at port 0x60"); // in al, 0x60
+    stuck(&[0xe4, 0x50], &["--strict"], "no device at port 0x50"); // in al, 0x50
     stuck(&[0xa1, 0, 0, 0, 0xd0], &["--strict"], "0xd0000000"); // mov eax, [0xd0000000]
     stuck(&[0xb9, 0x34, 0x12, 0, 0, 0x0f, 0x32], &["--strict"], "0x1234"); // mov ecx, 0x1234; rdmsr
 }
 
 #[test]
 fn what_is_missing_floats_unless_strict() {
-    // in al, 0x60; and eax, 0xff; out 0xf4, eax
-    let code = [0xe4, 0x60, 0x25, 0xff, 0, 0, 0, 0xe7, 0xf4];
+    // in al, 0x50; and eax, 0xff; out 0xf4, eax
+    let code = [0xe4, 0x50, 0x25, 0xff, 0, 0, 0, 0xe7, 0xf4];
     assert_eq!(boot(&code, &["--no-strict"]).status.code(), Some(0xff), "all ones, shifted, and one");
 }
 

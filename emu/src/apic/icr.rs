@@ -11,8 +11,9 @@
 //! ```
 //!
 //! `SDM vol. 3A, "Interrupt Command Register (ICR)"` and `"Determining IPI
-//! Destination"`. Lowest-priority messages go to the lowest arbitration priority,
-//! ties to the lowest processor; the focus processor is left out.
+//! Destination"`. Lowest-priority messages go to the focus processor, if there is one,
+//! or to the lowest arbitration priority; ties to the highest arbitration ID on a P6,
+//! else to the lowest processor.
 
 use super::Kind;
 
@@ -31,6 +32,8 @@ pub enum Mode {
     Init,
     /// INIT level de-assert: only synchronises arbitration ids, reaches no processor.
     InitDeassert,
+    /// Asks for an interrupt of the 8259 pair (only the I/O APIC sends it).
+    ExtInt,
     /// Start-up: a target that waits starts in real mode at `vector << 12`.
     Startup,
     /// A reserved encoding (3 or 7).
@@ -124,6 +127,12 @@ pub enum LogicalModel {
 /// What the choice of targets must know of an APIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
+    /// Switched on by IA32_APIC_BASE: any other hears nothing.
+    pub on: bool,
+    /// Has the vector in question requested or in service, and wants to be preferred for it.
+    pub focus: bool,
+    /// Arbitration ID, 0 where there is no serial bus.
+    pub arbitration: u8,
     /// APIC id.
     pub id: u8,
     /// Logical id (LDR).
@@ -161,7 +170,8 @@ pub fn targets(ipi: &Ipi, sender: usize, kind: Kind, apics: impl IntoIterator<It
     }
     let own = 1_u64.checked_shl(sender as u32).unwrap_or(0);
     let mut mask = 0_u64;
-    let mut lowest: Option<(u8, u64)> = None;
+    // The best so far: focus first, then low priority, then high arbitration ID.
+    let mut best: Option<((bool, u8, u8), u64)> = None;
     for (cpu, apic) in apics.into_iter().take(64).enumerate() {
         let bit = 1_u64 << cpu;
         let meant = match ipi.destination {
@@ -169,16 +179,17 @@ pub fn targets(ipi: &Ipi, sender: usize, kind: Kind, apics: impl IntoIterator<It
             Destination::AllExcludingSelf => bit != own,
             destination => apic.matches(kind, destination),
         };
-        if !meant {
+        if !meant || !apic.on {
             continue;
         }
         mask |= bit;
-        if apic.enabled && lowest.is_none_or(|(priority, _)| apic.priority < priority) {
-            lowest = Some((apic.priority, bit));
+        let order = (!apic.focus, apic.priority, !apic.arbitration);
+        if apic.enabled && best.is_none_or(|(least, _)| order < least) {
+            best = Some((order, bit));
         }
     }
     match ipi.mode {
-        Mode::LowestPriority => lowest.map_or(0, |(_, bit)| bit),
+        Mode::LowestPriority => best.map_or(0, |(_, bit)| bit),
         _ => mask,
     }
 }
@@ -190,6 +201,9 @@ mod tests {
     fn views(n: u8) -> Vec<View> {
         (0..n)
             .map(|id| View {
+                on: true,
+                focus: false,
+                arbitration: 0,
                 id,
                 logical: 1_u8.checked_shl(u32::from(id)).unwrap_or(0),
                 model: LogicalModel::Flat,
@@ -273,6 +287,20 @@ mod tests {
             view.enabled = false;
         }
         assert_eq!(send(0xff00_0000, 0x4940, 0, &v), 0);
+    }
+
+    #[test]
+    fn focus_and_arbitration_decide_among_the_lowest() {
+        let mut v = views(4);
+        v[0].priority = 0x10;
+        v[2].arbitration = 3;
+        v[3].arbitration = 2;
+        assert_eq!(send(0xff00_0000, 0x4940, 0, &v), 1 << 2, "the highest arbitration ID of three");
+        v[0].focus = true;
+        assert_eq!(send(0xff00_0000, 0x4940, 0, &v), 1, "the focus processor, whatever its priority");
+        v[0].on = false;
+        assert_eq!(send(0xff00_0000, 0x4940, 0, &v), 1 << 2);
+        assert_eq!(send(0xff00_0000, 0x4840, 0, &v), 0b1110, "an APIC that is off hears nothing");
     }
 
     #[test]

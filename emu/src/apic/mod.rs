@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Everything here is a pure state machine: a message in, an effect out. When a
-//! message arrives, and what that costs, is the machine's business. Left out: the
-//! I/O APIC, x2APIC mode, TSC-deadline timer, SMM. (`SDM vol. 3A, "Advanced
+//! message arrives, and what that costs, is the machine's business. The I/O APIC is
+//! one of the devices (`device/io_apic.rs`). Left out: x2APIC mode, TSC-deadline timer, and SMM:
+//! a system management interrupt does nothing. (`SDM vol. 3A, "Advanced
 //! Programmable Interrupt Controller (APIC)"`.)
 
 pub mod icr;
@@ -17,7 +18,7 @@ mod timer;
 use serde::Deserialize;
 
 pub use icr::{Destination, Ipi, Level, Mode, Trigger, View, targets};
-pub use local::{Accepted, Effect, LocalApic, Role};
+pub use local::{Accepted, Effect, LocalApic, Pin, PinEffect, Role};
 
 /// The two generations that matter to software and to the time a message takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -41,6 +42,16 @@ impl Kind {
             Kind::P6 => 0x0f,
             Kind::XApic => 0xff,
         }
+    }
+}
+
+/// The arbitration ID of an APIC after a message of the one that had the ID `winner`, which may have been its `own`: the
+/// sender comes last now, the others move up. (SDM vol. 3A, "Arbitration" on the P6's APIC bus.)
+pub const fn rotated(id: u8, winner: u8, own: bool) -> u8 {
+    match id {
+        _ if own => 0,
+        15 => (winner + 1) & 0xf,
+        id => (id + 1) & 0xf,
     }
 }
 

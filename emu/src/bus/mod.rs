@@ -1,5 +1,5 @@
 //! What lies behind a physical address or a port: RAM, the processor's own local
-//! APIC, devices, or nothing.
+//! APIC, the I/O APIC, devices, or nothing.
 //!
 //! All that handlers share across processors is here, so that a handler sees one
 //! processor and one bus. What concerns other processors (IPIs, PTE writes,
@@ -9,12 +9,12 @@
 pub mod ram;
 
 use crate::addr::Frame;
-use crate::apic::{Effect, Ipi, LocalApic};
+use crate::apic::{Effect, Ipi, Pin};
 use crate::cache::{self, Coherence, Want};
 use crate::cpu::op::{Flow, Op, Step};
 use crate::cpu::word::Word;
 use crate::cpu::{Cpu, Request};
-use crate::device::{Devices, PortRead, PortWrite};
+use crate::device::{Devices, PortRead, PortWrite, io_apic};
 use crate::ledger::Kind;
 use crate::mmu::{self, Physical};
 use crate::observe::{EventBuffer, Wanted, What};
@@ -38,6 +38,17 @@ pub struct Outgoing {
     pub ipi: Ipi,
 }
 
+/// The end of a level-triggered interrupt on its way to the I/O APIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The processor that served it.
+    pub from: usize,
+    /// Cycle at which the EOI register was written.
+    pub sent: u64,
+    /// The vector.
+    pub vector: u8,
+}
+
 /// Memory, devices, oracle and notes to the machine.
 pub struct Bus {
     /// Guest memory.
@@ -57,6 +68,7 @@ pub struct Bus {
     /// The machine has to look before the next operation (careful mode looks after each).
     pub(crate) attention: bool,
     pub(crate) outbox: Vec<Outgoing>,
+    pub(crate) ends: Vec<End>,
     /// Writes to frames with decoded code: frame, offset, length.
     pub(crate) code_writes: Vec<(Frame, u32, u32)>,
     /// Frames (as arena offsets) that became watched: no processor may write them unseen.
@@ -86,6 +98,7 @@ impl Bus {
             guest: [0; Counter::ALL.len()],
             attention: false,
             outbox: Vec::new(),
+            ends: Vec::new(),
             code_writes: Vec::new(),
             revoked: Vec::new(),
             freed_tables: Vec::new(),
@@ -116,6 +129,14 @@ impl Bus {
             let value = cpu.apic.read(t.pa as u32 & 0xffc, now);
             let shifted = value >> (8 * (t.pa as u32 & 3));
             return Ok(if size == 4 { shifted } else { shifted & ((1 << (8 * size)) - 1) });
+        }
+        if is_io_apic(t.pa) {
+            let cost = cpu.costs.io;
+            cpu.charge(Kind::Apic, cost);
+            let now = cpu.clock + u64::from(before);
+            let value = self.devices.read_io_apic(t.pa as u32 & 0xffc, now) >> (8 * (t.pa as u32 & 3));
+            self.attention |= self.devices.has_news();
+            return Ok(if size == 4 { value } else { value & ((1 << (8 * size)) - 1) });
         }
         self.nothing_at(cpu, t.pa)?;
         Ok(u32::MAX >> (32 - 8 * size))
@@ -189,7 +210,7 @@ impl Bus {
         cpu.need_care()?;
         if is_apic(cpu, pa) {
             let early = cpu.clock + u64::from(before) > self.coherence.horizon && !self.coherence.at_once;
-            if LocalApic::sends(pa as u32 & 0xfff) && early {
+            if early && cpu.apic.sends(pa as u32 & 0xfff) {
                 // Messages leave in the order of the clocks.
                 return Err(Flow::Order);
             }
@@ -201,12 +222,46 @@ impl Bus {
                 self.attention = true;
                 match cpu.apic.write(pa as u32 & 0xffc, value, now) {
                     Effect::Send(ipi) => self.outbox.push(Outgoing { from: cpu.id, sent: now, ipi }),
+                    Effect::Eoi(vector) if cpu.apic.is_level(vector) => {
+                        self.ends.push(End { from: cpu.id, sent: now, vector });
+                    }
                     Effect::None | Effect::Eoi(_) | Effect::TimerChanged => {}
                 }
             }
             return Ok(());
         }
+        if is_io_apic(pa) {
+            let now = cpu.clock + u64::from(before);
+            cache::in_order(cpu, self, now)?;
+            let cost = cpu.costs.io;
+            cpu.charge(Kind::Apic, cost);
+            // Registers are dwords; of the index a byte is enough.
+            if pa & 3 == 0 {
+                self.devices.write_io_apic(pa as u32 & 0xffc, value, cpu.clock + u64::from(before));
+                self.attention |= self.devices.has_news();
+            }
+            return Ok(());
+        }
         self.nothing_at(cpu, pa)
+    }
+
+    /// The processor takes an interrupt of the 8259 pair: a bus cycle to it, which gives the vector.
+    pub(crate) fn acknowledge_8259(&mut self, cpu: &mut Cpu) -> u8 {
+        let cost = cpu.costs.io;
+        cpu.charge(Kind::Interrupt, cost);
+        let vector = self.devices.acknowledge(cpu.clock);
+        self.attention |= self.devices.has_news();
+        vector
+    }
+
+    /// After an access of its own a processor finds a line that has fallen low at once; one that rises takes its time.
+    fn follow_lines(&mut self, cpu: &mut Cpu) {
+        if self.devices.has_news() {
+            self.attention = true;
+        }
+        if !self.devices.interrupt() {
+            cpu.apic.set_pin(Pin::Lint0, false);
+        }
     }
 
     fn nothing_at(&mut self, cpu: &mut Cpu, pa: u64) -> Step {
@@ -245,7 +300,10 @@ impl Bus {
         let cost = cpu.costs.io;
         cpu.charge(Kind::System, cost);
         match self.devices.read(port, size, cpu.now(op)) {
-            PortRead::Value(v) => Ok(v),
+            PortRead::Value(v) => {
+                self.follow_lines(cpu);
+                Ok(v)
+            }
             PortRead::Empty => {
                 self.nothing_at_port(cpu, op, port)?;
                 Ok(u32::MAX >> (32 - 8 * size))
@@ -268,7 +326,12 @@ impl Bus {
         match self.devices.write(port, size, value, cpu.now(op)) {
             PortWrite::Done => {
                 self.progress += 1;
+                self.follow_lines(cpu);
                 Ok(())
+            }
+            PortWrite::Reset => {
+                let at = cpu.this_eip(op).wrapping_add(cpu.seg[1].base);
+                cpu.ask(op, Request::Stop(Stop::Reset { cpu: cpu.id, at, port }))
             }
             PortWrite::Exit(v) => cpu.ask(op, Request::Stop(Stop::Exit(v))),
             PortWrite::Empty => self.nothing_at_port(cpu, op, port),
@@ -335,6 +398,10 @@ impl Bus {
         self.events.push(Wanted::MARKS, cpu.id, now, What::Mark(mark, payload));
         Ok(())
     }
+}
+
+fn is_io_apic(pa: u64) -> bool {
+    pa & !0xfff == io_apic::BASE
 }
 
 fn is_apic(cpu: &Cpu, pa: u64) -> bool {

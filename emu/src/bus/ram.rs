@@ -17,8 +17,8 @@
 //! declared the frame free. ROM: writes have no effect; two frames may show the same
 //! slot of it.
 //!
-//! Physical map, as a PC's: RAM below 640 KiB, firmware area E0000-FFFFF, RAM
-//! from 1 MiB up to 3.5 GiB, the rest from 4 GiB up.
+//! Physical map, as a PC's: RAM below 640 KiB, the text of a display, firmware area
+//! E0000-FFFFF, RAM from 1 MiB up to 3.5 GiB, the rest from 4 GiB up.
 
 use crate::addr::{Frame, PhysAddr};
 
@@ -36,6 +36,8 @@ pub const LOW_RAM_END: u64 = 0xe000_0000;
 const FOUR_GIB: u64 = 1 << 32;
 /// The end of the firmware area below 1 MiB, where the last bytes of a ROM show too.
 const FIRMWARE_END: u64 = 0x10_0000;
+/// The memory of a text display.
+const TEXT: std::ops::Range<u64> = 0xb_8000..0xc_0000;
 /// The largest ROM, in bytes.
 pub const MAX_ROM: usize = 16 << 20;
 /// How much of a ROM shows below 1 MiB, in bytes: a PC's E0000-FFFFF.
@@ -111,7 +113,7 @@ impl Ram {
         }
         let pa = u64::from(frame.0) << 12;
         (frame.0 as usize) < self.table.len()
-            && (self.adapters_filled || !(0xa_0000..0xe_0000).contains(&pa))
+            && (self.adapters_filled || !(0xa_0000..0xe_0000).contains(&pa) || TEXT.contains(&pa))
             && !(LOW_RAM_END..FOUR_GIB).contains(&pa)
             && (pa < FIRMWARE_END || pa < self.size || pa >= FOUR_GIB)
     }

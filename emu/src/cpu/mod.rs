@@ -227,6 +227,10 @@ pub struct Cpu {
     pub apic: LocalApic,
     /// Pending NMI.
     pub nmi: bool,
+    /// An NMI is being served: the next one waits for an `iret`.
+    pub nmi_blocked: bool,
+    /// That next one.
+    pub nmi_held: bool,
     /// Counters.
     pub count: Counters,
     /// Where the cycles went.
@@ -399,6 +403,8 @@ impl Cpu {
             state: if bsp { State::Running } else { State::WaitForSipi },
             apic,
             nmi: false,
+            nmi_blocked: false,
+            nmi_held: false,
             count: Counters::default(),
             ledger: Ledger::default(),
             marked: if bsp { Activity::Kernel } else { Activity::Idle },

@@ -135,10 +135,13 @@ impl Runner {
                 // One instruction runs before interrupts are looked at.
                 cpu.shadow = false;
                 single = true;
-            } else if cpu.interrupt_waits()
-                && let Err(r) = take_interrupt(cpu, bus)
-            {
-                return Pause::Request(r);
+            } else if cpu.interrupt_waits() {
+                if let Err(r) = take_interrupt(cpu, bus) {
+                    return Pause::Request(r);
+                }
+                if bus.attention {
+                    return Pause::Attention;
+                }
             }
             if options.fill && self.random().is_multiple_of(8) {
                 let lin = bus.targets[self.random() as usize % bus.targets.len()];
@@ -583,18 +586,38 @@ fn take_interrupt(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
     cpu.careful = true;
     if cpu.nmi {
         cpu.nmi = false;
+        cpu.nmi_blocked = true;
         return interrupt::deliver_interrupt(cpu, bus, 2);
     }
-    match cpu.apic.acknowledge() {
-        Some(v) => interrupt::deliver_interrupt(cpu, bus, v),
-        None => Ok(()),
-    }
+    let vector = match cpu.apic.acknowledge() {
+        Some(vector) => vector,
+        None if cpu.apic.take_external() => bus.acknowledge_8259(cpu),
+        None => return Ok(()),
+    };
+    interrupt::deliver_interrupt(cpu, bus, vector)
 }
 
 impl Cpu {
+    /// An NMI has come: it is taken at the next instruction, or after the `iret` of the one before. Of several that come
+    /// meanwhile one is kept.
+    pub fn raise_nmi(&mut self) {
+        if self.nmi_blocked {
+            self.nmi_held = true;
+        } else {
+            self.nmi = true;
+        }
+    }
+
+    /// An `iret` was executed: the next NMI may come.
+    #[cold]
+    pub(crate) fn unblock_nmi(&mut self) {
+        self.nmi_blocked = false;
+        self.nmi = std::mem::take(&mut self.nmi_held);
+    }
+
     /// An interrupt is waiting and would be taken now.
     #[inline(always)]
     pub fn interrupt_waits(&self) -> bool {
-        self.nmi || (self.flags.interrupts() && self.apic.pending().is_some())
+        self.nmi || (self.flags.interrupts() && self.apic.interrupting())
     }
 }

@@ -1,21 +1,15 @@
-//! The CMOS clock and memory behind ports 0x70 and 0x71 (Motorola `MC146818`).
+//! The CMOS memory behind ports 70h and 71h, of which the first bytes are the clock's.
 //!
-//! The date is fixed, so that runs are equal; the time of day starts at midnight
-//! and follows the clock of the processor that reads it. Memory sizes stand where
-//! PC firmware puts them. Other bytes, among them the shutdown code, are storage.
+//! Memory sizes stand where PC firmware puts them. Other bytes, among them the
+//! century and the shutdown code, are storage.
 
-const SECONDS: u8 = 0x00;
-const MINUTES: u8 = 0x02;
-const HOURS: u8 = 0x04;
-const STATUS_A: u8 = 0x0a;
-const STATUS_B: u8 = 0x0b;
-const STATUS_C: u8 = 0x0c;
-const STATUS_D: u8 = 0x0d;
+use super::rtc::Rtc;
 
 #[derive(Clone, Debug)]
 pub(super) struct Cmos {
-    clock_mhz: u32,
-    /// Bit 7 masks NMI on a PC; there is none here.
+    /// The clock in it.
+    pub rtc: Rtc,
+    /// Bit 7 holds back the NMI line.
     index: u8,
     bytes: [u8; 128],
 }
@@ -23,14 +17,10 @@ pub(super) struct Cmos {
 impl Cmos {
     pub fn new(clock_mhz: u32) -> Cmos {
         let mut bytes = [0; 128];
-        // Tuesday, 22 January 2002, in BCD.
-        bytes[0x06..0x0a].copy_from_slice(&[0x03, 0x22, 0x01, 0x02]);
         bytes[0x32] = 0x20;
-        // 32768 Hz, 1024 Hz rate; 24 hours, BCD; battery good.
-        bytes[usize::from(STATUS_A)] = 0x26;
-        bytes[usize::from(STATUS_B)] = 0x02;
-        bytes[usize::from(STATUS_D)] = 0x80;
-        let mut cmos = Cmos { clock_mhz: clock_mhz.max(1), index: 0, bytes };
+        // A coprocessor and an 80-column colour display.
+        bytes[0x14] = 0x22;
+        let mut cmos = Cmos { rtc: Rtc::new(clock_mhz), index: 0, bytes };
         cmos.set_memory(1 << 20);
         cmos
     }
@@ -55,28 +45,23 @@ impl Cmos {
         self.index = value;
     }
 
-    pub fn read(&self, now: u64) -> u8 {
-        let seconds = now / (u64::from(self.clock_mhz) * 1_000_000) % 86_400;
-        match self.index & 0x7f {
-            SECONDS => self.time(seconds % 60),
-            MINUTES => self.time(seconds / 60 % 60),
-            HOURS => self.time(seconds / 3600),
-            index => self.bytes[usize::from(index)],
-        }
+    /// Does the NMI line reach the processors?
+    pub fn lets_nmi_through(&self) -> bool {
+        self.index & 0x80 == 0
     }
 
-    pub fn write(&mut self, value: u8) {
-        match self.index & 0x7f {
-            // The clock cannot be set, and C and D are read-only.
-            SECONDS | MINUTES | HOURS | STATUS_C | STATUS_D => {}
-            index => self.bytes[usize::from(index)] = value,
-        }
+    pub fn read(&mut self, now: u64) -> u8 {
+        let index = self.index & 0x7f;
+        if Rtc::covers(index) { self.rtc.read(index, now) } else { self.bytes[usize::from(index)] }
     }
 
-    /// A number of the clock, in BCD unless status B asks for binary.
-    fn time(&self, n: u64) -> u8 {
-        let n = n as u8;
-        if self.bytes[usize::from(STATUS_B)] & 4 != 0 { n } else { ((n / 10) << 4) | (n % 10) }
+    pub fn write(&mut self, value: u8, now: u64) {
+        let index = self.index & 0x7f;
+        if Rtc::covers(index) {
+            self.rtc.write(index, value, now);
+        } else {
+            self.bytes[usize::from(index)] = value;
+        }
     }
 }
 
@@ -96,24 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn the_time_follows_the_processor_s_clock() {
+    fn the_clock_is_in_it() {
         let mut c = cmos(1 << 24);
-        let now = 700_000_000 * (13 * 3600 + 59 * 60 + 47);
-        assert_eq!(
-            [at(&mut c, HOURS, now), at(&mut c, MINUTES, now), at(&mut c, SECONDS, now)],
-            [0x13, 0x59, 0x47]
-        );
-        assert_eq!(at(&mut c, SECONDS, now - 1), 0x46);
-        c.write_index(STATUS_B);
-        c.write(0x06);
-        assert_eq!(at(&mut c, MINUTES, now), 59);
-    }
-
-    #[test]
-    fn the_date_is_fixed() {
-        let mut c = cmos(1 << 24);
-        let date = [0x32, 9, 8, 7].map(|i| at(&mut c, i, 0));
-        assert_eq!(date, [0x20, 0x02, 0x01, 0x22]);
+        assert_eq!([0x32, 9, 8, 7, 0].map(|i| at(&mut c, i, 700_000_000)), [0x20, 0x02, 0x01, 0x22, 1]);
+        c.write_index(0x0d);
+        c.write(0, 0);
+        assert_eq!(c.read(0), 0x80);
     }
 
     #[test]
@@ -131,10 +104,8 @@ mod tests {
     fn the_shutdown_code_is_kept() {
         let mut c = cmos(1 << 24);
         c.write_index(0x8f);
-        c.write(0x0a);
+        c.write(0x0a, 0);
         assert_eq!((c.read_index(), c.read(0)), (0x8f, 0x0a));
-        c.write_index(STATUS_D);
-        c.write(0);
-        assert_eq!(c.read(0), 0x80);
+        assert!(!c.lets_nmi_through());
     }
 }

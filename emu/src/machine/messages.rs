@@ -1,23 +1,38 @@
-//! Messages between local APICs: when they leave, when they arrive, what they do.
+//! Messages between local APICs, and from the I/O APIC: when they leave, when they
+//! arrive, what they do.
 //!
 //! An arrival is an event of the target's: it is taken in when the target's clock
-//! comes to it. (SDM vol. 3A, "Advanced Programmable Interrupt Controller".)
+//! comes to it. A message of the I/O APIC, an end of interrupt on its way there and a
+//! change of the 8259 pair's line take as long as a message between processors, and
+//! the first two want the serial bus for themselves as well. (SDM vol. 3A, "Advanced
+//! Programmable Interrupt Controller".)
 
 use super::{Machine, mix};
-use crate::apic::{Ipi, Mode as Delivery, Trigger, targets};
-use crate::cpu::{State, exec::system};
+use crate::apic::{Ipi, Kind, Mode as Delivery, Pin, PinEffect, Trigger, targets};
+use crate::bus::End;
+use crate::cpu::{Cpu, State, exec::system};
+use crate::device::io_apic::Message;
 use crate::observe::{Wanted, What};
 use std::cmp::Reverse;
 
-/// A message on its way to one processor.
+/// What arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// A message of a processor, or of the I/O APIC.
+    Message { from: Option<usize>, delivery: Delivery, vector: u8, trigger: Trigger },
+    /// The line of the 8259 pair has changed to this level.
+    Intr(bool),
+    /// The NMI line has risen, and falls again.
+    Nmi,
+}
+
+/// Something on its way to one processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
     cycle: u64,
-    /// Order of sending, for messages that arrive in the same cycle.
+    /// Order of sending, for what arrives in the same cycle.
     order: u64,
-    from: usize,
-    vector: u8,
-    delivery: Delivery,
+    signal: Signal,
 }
 
 impl Ord for Arrival {
@@ -58,65 +73,180 @@ impl Machine {
         self.plan(i);
     }
 
-    pub(super) fn arrive(&mut self, i: usize, a: Arrival) {
+    fn arrive(&mut self, i: usize, a: Arrival) {
         let c = &mut self.cpus[i];
-        match a.delivery {
-            Delivery::Fixed | Delivery::LowestPriority => {
-                c.apic.accept(a.vector, Trigger::Edge);
-                c.count.ipis_received += 1;
-                let what = What::IpiArrived { vector: a.vector, from: a.from as u8 };
-                self.bus.events.push(Wanted::IPIS, i, a.cycle, what);
+        match a.signal {
+            Signal::Message { from, delivery, vector, trigger } => {
+                self.message(i, a.cycle, from, delivery, vector, trigger);
             }
-            Delivery::Nmi => c.nmi = true,
+            // It may have fallen again meanwhile.
+            Signal::Intr(high) => {
+                let effect = c.apic.set_pin(Pin::Lint0, high && self.bus.devices.interrupt());
+                self.pin_changed(i, effect);
+            }
+            Signal::Nmi if self.bus.devices.lets_nmi_through() => {
+                let effect = c.apic.set_pin(Pin::Lint1, true);
+                self.pin_changed(i, effect);
+                self.cpus[i].apic.set_pin(Pin::Lint1, false);
+            }
+            Signal::Nmi => {}
+        }
+    }
+
+    fn message(
+        &mut self,
+        i: usize,
+        cycle: u64,
+        from: Option<usize>,
+        delivery: Delivery,
+        vector: u8,
+        trigger: Trigger,
+    ) {
+        let c = &mut self.cpus[i];
+        match delivery {
+            Delivery::Fixed | Delivery::LowestPriority => {
+                c.apic.accept(vector, trigger);
+                if let Some(from) = from {
+                    c.count.ipis_received += 1;
+                    let what = What::IpiArrived { vector, from: from as u8 };
+                    self.bus.events.push(Wanted::IPIS, i, cycle, what);
+                }
+            }
+            Delivery::Nmi => c.raise_nmi(),
             Delivery::Init => system::init(c, &mut self.bus),
-            Delivery::Startup if c.state == State::WaitForSipi => system::start_up(c, a.vector),
+            Delivery::Startup if c.state == State::WaitForSipi => system::start_up(c, vector),
+            Delivery::ExtInt => c.apic.accept_external(),
             _ => {}
         }
     }
 
-    /// When a message that was written at cycle `sent` leaves. A P6's serial bus carries one message at a time, a
+    fn pin_changed(&mut self, i: usize, effect: PinEffect) {
+        match effect {
+            PinEffect::Nmi => self.cpus[i].raise_nmi(),
+            PinEffect::Init => system::init(&mut self.cpus[i], &mut self.bus),
+            // There is no system management mode.
+            PinEffect::Smi | PinEffect::None => {}
+        }
+    }
+
+    /// When something that wants the bus at cycle `sent` gets it. A P6's serial bus carries one message at a time, a
     /// broadcast as one, whoever it reaches (the sender alone too: its APIC may send such a message over the bus and
-    /// hear it there). Until it is through, its sender's ICR shows it as pending; a command written meanwhile waits
-    /// its turn. Later processors send over the system bus, at once: theirs never shows a message as pending.
-    /// (SDM vol. 3A, "System Bus Vs. APIC Bus", "Interrupt Command Register (ICR)".)
-    pub(super) fn leaves(&mut self, from: usize, sent: u64) -> u64 {
-        let busy = u64::from(self.cpus[from].costs.ipi_bus);
+    /// hear it there). Later processors send over the system bus, at once.
+    /// (SDM vol. 3A, "System Bus Vs. APIC Bus".)
+    /// Whoever has sent comes last in the arbitration of the next. `from` is a processor, or the I/O APIC.
+    fn leaves(&mut self, from: Option<usize>, sent: u64) -> u64 {
+        let busy = u64::from(self.cpus[0].costs.ipi_bus);
         if busy == 0 {
             return sent;
         }
         let leaves = sent.max(self.apic_bus_free);
         self.apic_bus_free = leaves + busy;
-        self.cpus[from].apic.hold_send(self.apic_bus_free);
+        let winner = from.map_or(self.bus.devices.arbitration(), |i| self.cpus[i].apic.arbitration());
+        self.bus.devices.message_passed(winner, from.is_none());
+        for (j, c) in self.cpus.iter_mut().enumerate() {
+            c.apic.message_passed(winner, from == Some(j));
+        }
         leaves
     }
 
+    /// Cycles from the sending of something to its arrival at processor `j`.
+    fn latency(&mut self, j: usize) -> u64 {
+        let mut latency = u64::from(self.cpus[0].costs.ipi_latency);
+        if self.config.jitter > 0 {
+            self.random = mix(self.random, j as u64);
+            latency += self.random % (u64::from(self.config.jitter) + 1);
+        }
+        latency
+    }
+
+    fn post(&mut self, j: usize, cycle: u64, signal: Signal) {
+        self.sent += 1;
+        self.inboxes[j].push(Reverse(Arrival { cycle, order: self.sent, signal }));
+        self.plan(j);
+    }
+
+    /// The processors that a message reaches.
+    fn targets(&self, ipi: &Ipi, from: usize) -> u64 {
+        targets(ipi, from, self.config.apic_kind(), self.cpus.iter().map(|c| c.apic.view(ipi.vector)))
+    }
+
+    fn post_all(&mut self, from: Option<usize>, ipi: &Ipi, mask: u64, leaves: u64, trigger: Trigger) {
+        let signal = Signal::Message { from, delivery: ipi.mode, vector: ipi.vector, trigger };
+        for j in (0..self.cpus.len()).filter(|j| mask >> j & 1 != 0) {
+            let latency = self.latency(j);
+            self.post(j, leaves + latency, signal);
+        }
+    }
+
+    /// A processor has written its interrupt command register at cycle `sent`.
     pub(super) fn send(&mut self, from: usize, sent: u64, ipi: &Ipi) {
-        let leaves = self.leaves(from, sent);
+        let leaves = self.leaves(Some(from), sent);
+        if self.cpus[from].costs.ipi_bus > 0 {
+            // Until it is through, the ICR shows it as pending; a command written meanwhile waits its turn. On the system
+            // bus a message is never pending. (SDM vol. 3A, "Interrupt Command Register (ICR)".)
+            self.cpus[from].apic.hold_send(self.apic_bus_free);
+        }
         if ipi.mode == Delivery::InitDeassert {
+            self.cpus.iter_mut().for_each(|c| c.apic.synchronise());
             return;
         }
-        let mask = targets(ipi, from, self.config.apic_kind(), self.cpus.iter().map(|c| c.apic.view()));
+        let mask = self.targets(ipi, from);
         self.cpus[from].count.ipis += 1;
         let what = What::IpiSent { vector: ipi.vector, targets: mask };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
-        for j in 0..self.cpus.len() {
-            if mask >> j & 1 == 0 {
-                continue;
-            }
-            let mut latency = u64::from(self.cpus[from].costs.ipi_latency);
-            if self.config.jitter > 0 {
-                self.random = mix(self.random, j as u64);
-                latency += self.random % (u64::from(self.config.jitter) + 1);
-            }
-            self.sent += 1;
-            self.inboxes[j].push(Reverse(Arrival {
-                cycle: leaves + latency,
-                order: self.sent,
-                from,
-                vector: ipi.vector,
-                delivery: ipi.mode,
-            }));
-            self.plan(j);
+        self.refused(from, ipi, mask);
+        // The trigger mode of a command counts for INIT alone.
+        self.post_all(Some(from), ipi, mask, leaves, Trigger::Edge);
+    }
+
+    /// A P6 tells in its error register when nobody accepts a message.
+    fn refused(&mut self, from: usize, ipi: &Ipi, mask: u64) {
+        let by_vector = matches!(ipi.mode, Delivery::Fixed | Delivery::LowestPriority);
+        let meant = |j: usize| mask >> j & 1 != 0;
+        let accepts = |(j, c): (usize, &Cpu)| meant(j) && (!by_vector || c.apic.enabled());
+        if self.config.apic_kind() == Kind::P6 && !self.cpus.iter().enumerate().any(accepts) {
+            self.cpus[from].apic.not_accepted(true);
+            (0..self.cpus.len()).filter(|&j| meant(j)).for_each(|j| self.cpus[j].apic.not_accepted(false));
         }
+    }
+
+    /// The I/O APIC sends a message.
+    fn send_from_pin(&mut self, m: &Message) {
+        let leaves = self.leaves(None, m.cycle);
+        let mask = self.targets(&m.ipi, usize::MAX);
+        let until = if self.cpus[0].costs.ipi_bus > 0 { self.apic_bus_free } else { 0 };
+        self.bus.devices.message_sent(m.pin, mask != 0, until);
+        self.post_all(None, &m.ipi, mask, leaves, m.ipi.trigger);
+    }
+
+    /// The service of a level-triggered interrupt has ended: the I/O APIC hears of it.
+    pub(super) fn tell_end(&mut self, end: End) {
+        let leaves = self.leaves(Some(end.from), end.sent);
+        let at = leaves + u64::from(self.cpus[end.from].costs.ipi_latency);
+        self.bus.devices.end_of_interrupt(end.vector, at);
+    }
+
+    /// Acts on what the devices have to say.
+    pub(super) fn hear_devices(&mut self) {
+        while self.bus.devices.take_news() {
+            for (cycle, high) in self.bus.devices.take_intr_changes() {
+                for j in 0..self.cpus.len() {
+                    let latency = self.latency(j);
+                    self.post(j, cycle + latency, Signal::Intr(high));
+                }
+            }
+            for m in self.bus.devices.take_messages() {
+                self.send_from_pin(&m);
+            }
+        }
+        if let Some(time) = self.times.last_mut() {
+            *time = self.bus.devices.due();
+        }
+    }
+
+    /// Somebody presses the NMI switch of the board: the line of all processors rises at cycle `at`, or as soon as they
+    /// look when that has passed.
+    pub fn press_nmi(&mut self, at: u64) {
+        (0..self.cpus.len()).for_each(|j| self.post(j, at, Signal::Nmi));
     }
 }

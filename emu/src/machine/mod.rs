@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Which processor may run how far is in [`order`], messages between them are in
-//! [`messages`].
+//! [`messages`]. The devices have a turn of their own when something is due there.
 //!
 //! Between slices the machine acts on what the slice noted: messages get their
 //! arrival time, PTE writes are checked against the other processors' TLBs, write
@@ -62,7 +62,8 @@ pub struct Machine {
     patience: Option<u64>,
     progress: (u64, u64),
     roi: (Option<Snapshot>, Option<Snapshot>),
-    /// Per processor, when it can next do something ([`Machine::time_of`]); kept apart because every turn reads them all.
+    /// Per processor, when it can next do something ([`Machine::time_of`]), and last the same for the devices; kept apart
+    /// because every turn reads them all.
     times: Vec<u64>,
     /// How many processors wait with an access for the others (`order_until`).
     waiting: usize,
@@ -103,7 +104,9 @@ impl Machine {
         let mut bus = Bus::new(
             Ram::new(config.memory),
             Coherence::new(preset, config.cpus),
-            Devices::new(preset).with_memory(config.memory),
+            Devices::new(preset)
+                .with_memory(config.memory)
+                .with_io_apic(config.cpus as u8, config.apic_kind()),
             config.strictness == Strictness::Strict,
         );
         bus.aiming = fill;
@@ -127,7 +130,7 @@ impl Machine {
             patience: None,
             progress: (0, 0),
             roi: (None, None),
-            times: vec![0; config.cpus],
+            times: [vec![0; config.cpus], vec![u64::MAX]].concat(),
             waiting: 0,
             resting: vec![false; config.cpus],
             version: 1,
@@ -141,6 +144,7 @@ impl Machine {
         let image = crate::loader::load(request)?;
         let state = image.write(|pa, bytes| self.bus.ram.poke(pa, bytes))?;
         system::enter_multiboot(&mut self.cpus[0], state.entry, state.ebx);
+        self.cpus[0].apic.wire_virtually();
         Ok(())
     }
 
@@ -218,7 +222,11 @@ impl Machine {
     /// Runs one instruction of processor `i`, or one resume of a repeated string instruction (an exception that it
     /// raises is delivered), whatever the order of clocks.
     pub fn step(&mut self, i: usize) -> Option<Stop> {
-        if self.cpus.get(i)?.clock >= self.cpus[i].event_at {
+        if self.bus.devices.due() <= self.cpus.get(i)?.clock {
+            self.bus.devices.advance(self.cpus[i].clock);
+            self.hear_devices();
+        }
+        if self.cpus[i].clock >= self.cpus[i].event_at {
             self.arrivals(i);
         }
         self.bus.attention = false;
@@ -302,6 +310,7 @@ impl Machine {
     fn turn(&mut self) -> Option<Stop> {
         let (mut i, mut first, mut second) = self.next();
         if self.config.timing == Timing::Flat
+            && i < self.cpus.len()
             && self.seen[i] == self.version
             && self.cpus[i].state == State::Running
             && self.runners[i].parked(&self.cpus[i])
@@ -311,6 +320,11 @@ impl Machine {
         }
         if let Some(stop) = self.limits(first) {
             return Some(stop);
+        }
+        if i == self.cpus.len() {
+            self.bus.devices.advance(first);
+            self.hear_devices();
+            return None;
         }
         if self.cpus[i].state != State::Running {
             self.wake(i, first);
@@ -491,6 +505,14 @@ impl Machine {
             for o in std::mem::take(&mut self.bus.outbox) {
                 self.send(o.from, o.sent, &o.ipi);
             }
+        }
+        if !self.bus.ends.is_empty() {
+            for end in std::mem::take(&mut self.bus.ends) {
+                self.tell_end(end);
+            }
+        }
+        if self.bus.devices.has_news() {
+            self.hear_devices();
         }
     }
 

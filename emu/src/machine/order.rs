@@ -42,7 +42,7 @@ impl Machine {
         }
     }
 
-    /// The processor that moves next, its time, and the time of the one after it.
+    /// The processor that moves next (or, one further, the devices), its time, and the time of the one after it.
     #[inline(always)]
     pub(super) fn next(&self) -> (usize, u64, u64) {
         let (mut first, mut second, mut i) = (u64::MAX, u64::MAX, 0);
@@ -118,7 +118,7 @@ impl Machine {
         for _ in 0..10_000 {
             let (i, first, second) = self.next();
             let end = self.slice_end(first, second);
-            let c = &mut self.cpus[i];
+            let Some(c) = self.cpus.get_mut(i) else { return };
             if c.state != State::Running || c.clock >= c.event_at || !self.runners[i].pass_slice(c, end) {
                 return;
             }

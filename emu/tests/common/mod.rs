@@ -34,6 +34,8 @@ pub const CONTENT_B: u32 = 0xbbbb_0002;
 
 /// Linear address of the local APIC's registers.
 pub const APIC: u32 = 0x3f_f000;
+/// Linear address of the I/O APIC's registers.
+pub const IO_APIC: u32 = 0x3f_e000;
 /// Its interrupt command register.
 pub const ICR_LOW: u32 = APIC + 0x300;
 /// The destination half of that.
@@ -115,6 +117,7 @@ fn tables(m: &mut Machine) {
         poke(m, TABLE + page * 4, page << 12 | 3);
     }
     poke(m, TABLE + (APIC >> 12) * 4, 0xfee0_0000 | 0x1b);
+    poke(m, TABLE + (IO_APIC >> 12) * 4, 0xfec0_0000 | 0x1b);
     poke(m, TABLE2, FRAME_A | 3);
     poke(m, FRAME_A, CONTENT_A);
     poke(m, FRAME_B, CONTENT_B);
@@ -136,13 +139,10 @@ pub fn load_each(
     let mut machine = Machine::new(MachineConfig { cpus: programs.len(), ..config }).unwrap();
     let m = &mut machine;
     tables(m);
-    let gate = [HANDLER & 0xffff | 8 << 16, HANDLER & 0xffff_0000 | 0x8e00];
     for (i, word) in [0, 0, 0xffff, 0x00cf_9b00, 0xffff, 0x00cf_9300].into_iter().enumerate() {
         poke(m, GDT + 4 * i as u32, word);
     }
-    poke(m, IDT + 8 * u32::from(VECTOR), gate[0]);
-    poke(m, IDT + 8 * u32::from(VECTOR) + 4, gate[1]);
-    assert!(m.bus_mut().ram.poke(u64::from(HANDLER), &handler.assemble(u64::from(HANDLER)).unwrap()));
+    on_vector(m, VECTOR, handler);
     for (i, a) in programs.iter_mut().enumerate() {
         let page = 4096 * i as u32;
         let code = a.assemble(u64::from(CODE + page)).unwrap();
@@ -154,6 +154,15 @@ pub fn load_each(
         cpu.idtr = Table { base: IDT, limit: 0x7ff };
     }
     machine
+}
+
+/// What all processors do at this vector: at most 64 bytes.
+pub fn on_vector(m: &mut Machine, vector: u8, handler: &mut CodeAssembler) {
+    let at = HANDLER + 64 * u32::from(vector);
+    poke(m, IDT + 8 * u32::from(vector), at & 0xffff | 8 << 16);
+    poke(m, IDT + 8 * u32::from(vector) + 4, at & 0xffff_0000 | 0x8e00);
+    let code = handler.assemble(u64::from(at)).unwrap();
+    assert!(code.len() <= 64 && m.bus_mut().ram.poke(u64::from(at), &code));
 }
 
 /// Waits for interrupts for ever: at each cycle an instruction ends.

@@ -358,8 +358,16 @@ fn set_flags(cpu: &mut Cpu, image: u32, mask: u32) {
     cpu.flags_loaded();
 }
 
-/// `iret`, `iretd`.
+/// `iret`, `iretd`: also lets the next NMI come, even when it faults.
 pub fn iret(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    let result = interrupt_return(cpu, bus, op);
+    if cpu.nmi_blocked && matches!(result, Err(Flow::Branch | Flow::Fault)) {
+        cpu.unblock_nmi();
+    }
+    result
+}
+
+fn interrupt_return(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     if cpu.v86() && iopl(cpu) < 3 {
         return cpu.raise(Exception::GP0);
     }

@@ -34,8 +34,10 @@ const MTRR_DEF_TYPE: u32 = 0x2ff;
 
 /// Eight variable ranges, fixed ranges, write combining.
 const MTRR_CAP_VALUE: u64 = 8 | 1 << 8 | 1 << 10;
-/// Bits of IA32_APIC_BASE that may be written: enable and a 36-bit page address.
-const APIC_BASE_WRITABLE: u64 = 0xf_ffff_f000 | 1 << 11;
+/// IA32_APIC_BASE: the APIC is on.
+const APIC_BASE_ENABLE: u64 = 1 << 11;
+/// Bits of it that may be written: enable and a 36-bit page address.
+const APIC_BASE_WRITABLE: u64 = 0xf_ffff_f000 | APIC_BASE_ENABLE;
 /// Bootstrap processor; read only.
 const APIC_BASE_BSP: u64 = 1 << 8;
 
@@ -113,7 +115,12 @@ pub fn wrmsr(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
             if v & !(APIC_BASE_WRITABLE | APIC_BASE_BSP) != 0 {
                 return cpu.raise(Exception::GP0);
             }
-            cpu.msr.apic_base = v & APIC_BASE_WRITABLE | cpu.msr.apic_base & APIC_BASE_BSP;
+            let on = cpu.apic.switch(v & APIC_BASE_ENABLE != 0);
+            let enable = if on { APIC_BASE_ENABLE } else { 0 };
+            cpu.msr.apic_base =
+                v & APIC_BASE_WRITABLE & !APIC_BASE_ENABLE | enable | cpu.msr.apic_base & APIC_BASE_BSP;
+            // The timer is gone with it.
+            bus.attention = true;
         }
         Msr::Sysenter(i) => {
             if let Some(r) = cpu.msr.sysenter.get_mut(i) {

@@ -2,9 +2,11 @@
 //! entry that a Multiboot loader gives a kernel. (RESET itself is `Cpu::new`.)
 //!
 //! INIT leaves MSRs, the time-stamp counter and the cache bits of CR0 as they
-//! are. (SDM vol. 3A, "Processor State After Reset", "INIT Reset" and
+//! are; the bootstrap processor begins again at the reset vector, another one waits.
+//! (SDM vol. 3A, "Processor State After Reset", "INIT Reset" and
 //! "Multiple-Processor (MP) Initialization".)
 
+use crate::apic::Role;
 use crate::bus::Bus;
 use crate::cost::Preset;
 use crate::cpu::op::{CS, DS, ES, FS, GS, SS};
@@ -24,7 +26,7 @@ impl Cpu {
     }
 }
 
-/// An INIT has arrived: the processor waits for a start-up IPI.
+/// An INIT has arrived.
 pub fn init(cpu: &mut Cpu, bus: &mut Bus) {
     let now = cpu.clock;
     mmu::flush_all(cpu, bus, now);
@@ -45,13 +47,18 @@ pub fn init(cpu: &mut Cpu, bus: &mut Bus) {
     cpu.ldtr = Segment::new(0, 0, 0xffff, attr::PRESENT | 2);
     cpu.tr = Segment::new(0, 0, 0xffff, attr::PRESENT | 11);
     cpu.mmu.refresh_mode(cpu.cr0, 0, 0);
-    (cpu.fault, cpu.request, cpu.shadow, cpu.nmi) = (None, None, false, false);
+    (cpu.fault, cpu.request, cpu.shadow) = (None, None, false);
+    (cpu.nmi, cpu.nmi_blocked, cpu.nmi_held) = (false, false, false);
     cpu.apic.init();
     cpu.set_cpl(0, now);
     cpu.drop_debug();
-    cpu.marked = Activity::Idle;
-    cpu.ledger.switch(Activity::Idle, now);
-    cpu.state = State::WaitForSipi;
+    let (state, activity) = match cpu.apic.role() {
+        Role::Bsp => (State::Running, Activity::Kernel),
+        Role::Ap => (State::WaitForSipi, Activity::Idle),
+    };
+    cpu.marked = activity;
+    cpu.ledger.switch(activity, now);
+    cpu.state = state;
 }
 
 /// A start-up IPI has arrived at a processor that waits for one: it runs in real mode at `vector` * 4 KiB.

@@ -3,6 +3,7 @@
 
 use super::super::system::tests::*;
 use super::super::{far, interrupt, segment};
+use crate::apic::{Kind, LocalApic, Role};
 use crate::cpu::exception::{Class, Exception, vector};
 use crate::cpu::exec::system::{init, lgdt, mov_to_cr, start_up};
 use crate::cpu::flags::{self, IF, IOPL, RF, VM};
@@ -216,8 +217,34 @@ fn far_jump_checks_the_limit_and_a_far_call_that_cannot_push_changes_nothing() {
 }
 
 #[test]
+fn the_bootstrap_processor_begins_again_after_init() {
+    let mut r = rig();
+    r.cpu.raise_nmi();
+    init(&mut r.cpu, &mut r.bus);
+    assert_eq!((r.cpu.state, r.cpu.nmi), (State::Running, false));
+    assert_eq!((r.cpu.seg[usize::from(CS)].base, r.cpu.eip), (0xffff_0000, 0xfff0));
+}
+
+#[test]
+fn an_nmi_waits_for_the_iret_of_the_one_before() {
+    let mut r = rig();
+    init(&mut r.cpu, &mut r.bus);
+    r.cpu.regs[4] = 0x7000;
+    (r.cpu.nmi, r.cpu.nmi_blocked) = (false, true);
+    r.cpu.raise_nmi();
+    r.cpu.raise_nmi();
+    assert!(!r.cpu.interrupt_waits());
+    assert_eq!(r.run(far::iret, Op { bits: Op::OP16, ..op() }), Err(Flow::Branch));
+    assert!(r.cpu.nmi && r.cpu.interrupt_waits(), "one of the two");
+    r.cpu.nmi = false;
+    r.run(far::iret, Op { bits: Op::OP16, ..op() }).unwrap_err();
+    assert!(!r.cpu.nmi);
+}
+
+#[test]
 fn real_mode_to_protected_mode_and_back_to_real_interrupts() {
     let mut r = rig();
+    r.cpu.apic = LocalApic::new(1, Role::Ap, Kind::P6, 700, 100);
     init(&mut r.cpu, &mut r.bus);
     assert_eq!(r.cpu.state, State::WaitForSipi);
     start_up(&mut r.cpu, 8);

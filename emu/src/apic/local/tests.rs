@@ -3,6 +3,9 @@
 use super::super::icr::{Destination, Level};
 use super::*;
 
+const LINT0: u32 = 0x350;
+const LINT1: u32 = 0x360;
+
 fn apic() -> LocalApic {
     let mut a = LocalApic::new(3, Role::Ap, Kind::XApic, 700, 100);
     a.write(SVR, 0x1ff, 0);
@@ -127,6 +130,149 @@ fn a_command_is_sent_with_its_destination() {
     assert_eq!(a.read(ICR_LOW, 100), 0x40fd);
 }
 
+/// LVT entries of LINT0, with the pin rising: what the processor is asked for, and what it takes.
+#[test]
+fn pins_do_what_their_entries_say() {
+    let lint0 = |entry| {
+        let mut a = apic();
+        a.write(LINT0, entry, 0);
+        let effect = a.set_pin(Pin::Lint0, true);
+        (effect, a.acknowledge(), a.take_external())
+    };
+    for (entry, effect, vector, external) in [
+        (0x0041, PinEffect::None, Some(0x41), false),
+        (0x8041, PinEffect::None, Some(0x41), false),
+        (0x0200, PinEffect::Smi, None, false),
+        (0x0400, PinEffect::Nmi, None, false),
+        (0x0500, PinEffect::Init, None, false),
+        (0x0700, PinEffect::None, None, true),
+        (0x0341, PinEffect::None, None, false),
+    ] {
+        assert_eq!(lint0(entry), (effect, vector, external), "{entry:#x}");
+        assert_eq!(lint0(entry | MASKED), (PinEffect::None, None, false), "{entry:#x}, masked");
+    }
+    assert_eq!(lint0(0x2041).1, None, "active low: it has become inactive");
+}
+
+#[test]
+fn a_level_at_lint0_is_served_until_its_end() {
+    let mut a = apic();
+    a.write(LINT0, 0x8041, 0);
+    a.set_pin(Pin::Lint0, true);
+    assert_eq!(a.read(LINT0, 0), 0xc041, "remote IRR");
+    assert!(a.is_level(0x41));
+    assert_eq!(a.acknowledge(), Some(0x41));
+    a.write(LINT0, 0x8041 | MASKED, 0);
+    a.write(LINT0, 0x8041, 0);
+    assert_eq!(a.read(LINT0, 0), 0xc041, "software cannot clear it");
+    assert_eq!((a.write(EOI, 0, 0), a.acknowledge()), (Effect::Eoi(0x41), Some(0x41)), "asks again");
+    a.set_pin(Pin::Lint0, false);
+    a.write(EOI, 0, 0);
+    assert_eq!((a.acknowledge(), a.read(LINT0, 0)), (None, 0x8041));
+    a.set_pin(Pin::Lint0, true);
+    a.write(LINT0, 0x0041, 0);
+    assert_eq!(a.read(LINT0, 0), 0x0041, "an edge has none");
+    a.write(LINT1, 0x8042, 0);
+    a.set_pin(Pin::Lint1, true);
+    assert_eq!(a.read(LINT1, 0), 0x8042, "LINT1 is edge-triggered whatever its entry says");
+}
+
+#[test]
+fn an_external_interrupt_has_no_priority_and_leaves_no_trace() {
+    let mut a = apic();
+    a.write(LINT0, 0x0700, 0);
+    a.write(TPR, 0xff, 0);
+    a.accept(0x41, Trigger::Edge);
+    a.set_pin(Pin::Lint0, true);
+    assert!(a.interrupting());
+    assert_eq!(a.acknowledge(), None, "no spurious vector while the 8259 pair asks");
+    assert!(a.take_external() && !a.interrupting());
+    assert!((0..8).all(|i| a.read(ISR + 16 * i, 0) == 0));
+    a.accept_external();
+    assert!(a.interrupting() && a.take_external());
+    a.set_pin(Pin::Lint0, true);
+    a.write(SVR, 0xff, 0);
+    assert!(!a.interrupting(), "disabled by software: the entry is masked");
+}
+
+#[test]
+fn switched_off_its_pins_are_intr_and_nmi() {
+    for (kind, comes_back) in [(Kind::P6, false), (Kind::XApic, true)] {
+        let mut a = LocalApic::new(3, Role::Ap, kind, 700, 100);
+        a.write(SVR, 0x1ff, 0);
+        a.write(TPR, 0x20, 0);
+        assert!(!a.switch(false));
+        assert_eq!(a.accept(0x41, Trigger::Edge), Accepted::Refused);
+        assert!(!a.view(0x41).on);
+        assert_eq!(a.set_pin(Pin::Lint0, true), PinEffect::None);
+        assert!(a.interrupting());
+        assert_eq!(a.set_pin(Pin::Lint1, true), PinEffect::Nmi);
+        a.init();
+        assert!(a.interrupting(), "INIT does not switch it on");
+        assert_eq!(a.switch(true), comes_back, "{kind:?}");
+        assert_eq!((a.interrupting(), a.id(), a.read(TPR, 0)), (!comes_back, 3, 0));
+    }
+}
+
+#[test]
+fn firmware_leaves_a_virtual_wire() {
+    let mut a = LocalApic::new(0, Role::Bsp, Kind::P6, 700, 100);
+    a.wire_virtually();
+    assert_eq!((a.read(LINT0, 0), a.read(LINT1, 0), a.read(SVR, 0)), (0x700, 0x400, 0x10f));
+    a.set_pin(Pin::Lint0, true);
+    assert!(a.take_external());
+    assert_eq!(a.set_pin(Pin::Lint1, true), PinEffect::Nmi);
+}
+
+#[test]
+fn only_a_p6_tells_of_messages_that_nobody_took_and_has_a_focus() {
+    for (kind, errors, focus) in
+        [(Kind::P6, ERROR_SEND_ACCEPT | ERROR_RECEIVE_ACCEPT, true), (Kind::XApic, 0, false)]
+    {
+        let mut a = LocalApic::new(3, Role::Ap, kind, 700, 100);
+        a.write(SVR, 0x1ff, 0);
+        a.not_accepted(true);
+        a.not_accepted(false);
+        a.write(ESR, 0, 0);
+        assert_eq!(a.read(ESR, 0), errors);
+        assert!(!a.view(0x41).focus);
+        a.accept(0x41, Trigger::Edge);
+        assert_eq!((a.view(0x41).focus, a.view(0x42).focus), (focus, false));
+        a.acknowledge();
+        assert_eq!(a.view(0x41).focus, focus, "in service, too");
+        a.write(SVR, 0x3ff, 0);
+        assert!(!a.view(0x41).focus, "told not to");
+    }
+}
+
+#[test]
+fn the_sender_comes_last_in_the_next_arbitration() {
+    let mut apics: Vec<_> = (0..16).map(|id| LocalApic::new(id, Role::Ap, Kind::P6, 700, 100)).collect();
+    for from in [3, 15, 3, 7] {
+        let winner = apics[from].arbitration();
+        apics.iter_mut().enumerate().for_each(|(i, a)| a.message_passed(winner, i == from));
+        assert_eq!(apics[from].arbitration(), 0);
+        let mut ids: Vec<_> = apics.iter().map(LocalApic::arbitration).collect();
+        ids.sort_unstable();
+        assert!(ids.iter().copied().eq(0..16), "each has its own: {ids:?}");
+    }
+    apics[5].synchronise();
+    assert_eq!(apics[5].arbitration(), 5);
+}
+
+#[test]
+fn the_end_of_a_level_is_a_message() {
+    let mut a = apic();
+    for (trigger, sends) in [(Trigger::Edge, false), (Trigger::Level, true)] {
+        a.accept(0x41, trigger);
+        assert!(!a.sends(EOI), "nothing in service");
+        a.acknowledge();
+        assert_eq!(a.sends(EOI), sends);
+        a.write(EOI, 0, 0);
+    }
+    assert!(a.sends(ICR_LOW) && !a.sends(ICR_HIGH));
+}
+
 #[test]
 fn vectors_below_sixteen_are_errors() {
     let mut a = apic();
@@ -225,7 +371,7 @@ fn the_view_follows_the_registers() {
     a.write(LDR, 0x1200_0000, 0);
     a.write(DFR, 0x0000_0000, 0);
     a.write(TPR, 0x20, 0);
-    let v = a.view();
+    let v = a.view(0x40);
     assert_eq!((v.id, v.logical, v.model, v.priority), (3, 0x12, LogicalModel::Cluster, 0x20));
     assert!(v.enabled);
     assert_eq!(a.read(DFR, 0), 0x0fff_ffff);

@@ -9,13 +9,21 @@
 //!
 //! Time comes in as the processor's own clock, in cycles; the timer counts at the
 //! bus clock, and the ratio is exact integer arithmetic. A masked timer counts on
-//! but is never due. Left out: external interrupts through LINT0 (the 8259 is only
-//! ever masked), remote read, focus processor. (`SDM vol. 3A, "Local APIC"`,
+//! but is never due. Acceptance and priorities are in `service.rs`, the pins in `pins.rs`. Left out: remote read; the limit of two
+//! waiting interrupts for each class of a P6 (each vector waits for itself, so that no
+//! message is refused and delivery status is always idle); anything that would raise the
+//! performance counters' or thermal entry. (`SDM vol. 3A, "Local APIC"`,
 //! `"Handling Interrupts"`, `"APIC Timer"`, `"Error Handling"`.)
 
-use super::Kind;
+mod pins;
+mod service;
+mod vectors;
+
 use super::icr::{Ipi, LogicalModel, Mode, Trigger, View};
 use super::timer::{Repeat, Timer};
+use super::{Kind, rotated};
+pub use pins::{Pin, PinEffect};
+use vectors::Vectors;
 
 const ID: u32 = 0x020;
 const VERSION: u32 = 0x030;
@@ -47,6 +55,13 @@ const ENABLED: u32 = 1 << 8;
 /// Send-pending bit of the ICR.
 const SEND_PENDING: u32 = 1 << 12;
 
+/// SVR: the focus processor has no preference.
+const NO_FOCUS: u32 = 1 << 9;
+
+/// ESR (P6): a message of this APIC was accepted by nobody.
+const ERROR_SEND_ACCEPT: u32 = 1 << 2;
+/// ESR (P6): a message to this APIC was accepted by nobody.
+const ERROR_RECEIVE_ACCEPT: u32 = 1 << 3;
 /// ESR: this APIC was told to send a vector below 16.
 const ERROR_SEND_VECTOR: u32 = 1 << 5;
 /// ESR: this APIC received a vector below 16.
@@ -60,6 +75,8 @@ const LVT_BITS: [u32; 6] = [0x3_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x
 const TIMER: usize = 0;
 /// Index of the thermal sensor, which a P6 does not have.
 const THERMAL: usize = 1;
+/// Index of LINT0; LINT1 follows.
+const LINT: usize = 3;
 /// Index of the error entry.
 const ERROR: usize = 5;
 
@@ -96,31 +113,6 @@ pub enum Accepted {
     Refused,
 }
 
-/// 256 bits, with the highest one set at hand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Vectors {
-    words: [u32; 8],
-}
-
-impl Vectors {
-    fn has(&self, v: u8) -> bool {
-        self.words[usize::from(v >> 5)] & 1 << (v & 31) != 0
-    }
-
-    fn set(&mut self, v: u8) {
-        self.words[usize::from(v >> 5)] |= 1 << (v & 31);
-    }
-
-    fn clear(&mut self, v: u8) {
-        self.words[usize::from(v >> 5)] &= !(1 << (v & 31));
-    }
-
-    fn highest(&self) -> Option<u8> {
-        let (i, word) = self.words.iter().enumerate().rev().find(|(_, w)| **w != 0)?;
-        Some((i as u32 * 32 + 31 - word.leading_zeros()) as u8)
-    }
-}
-
 /// One processor's local APIC.
 #[derive(Clone, Debug)]
 pub struct LocalApic {
@@ -143,8 +135,20 @@ pub struct LocalApic {
     busy_until: u64,
     lvt: [u32; 6],
     timer: Timer,
+    /// Levels of LINT0 and LINT1.
+    pins: [bool; 2],
+    /// A pin asks for an interrupt of the 8259 pair; kept by `settle_pins`.
+    asks_8259: bool,
+    /// A message has asked for one.
+    external: bool,
+    /// Switched off by IA32_APIC_BASE.
+    off: bool,
+    /// Arbitration ID on the P6's serial bus.
+    arbitration: u8,
     /// Highest vector that may be taken now; kept by `update`.
     pending: Option<u8>,
+    /// Anything may be taken now, by vector or from the 8259 pair; kept by `update`.
+    interrupting: bool,
 }
 
 impl LocalApic {
@@ -168,14 +172,22 @@ impl LocalApic {
             busy_until: 0,
             lvt: [MASKED; 6],
             timer: Timer::new(clock_mhz, bus_mhz),
+            pins: [false; 2],
+            asks_8259: false,
+            external: false,
+            off: false,
+            arbitration: id & Kind::P6.id_mask(),
             pending: None,
+            interrupting: false,
         }
     }
 
-    /// INIT: everything as after power-up, except the id.
+    /// INIT: everything as after power-up, except the id, what is at the pins, and whether it is switched on.
     pub fn init(&mut self) {
         let (clock, bus) = self.timer.ratio();
-        *self = LocalApic::new(self.id, self.role, self.kind, clock, bus);
+        let fresh = LocalApic::new(self.id, self.role, self.kind, clock, bus);
+        *self = LocalApic { pins: self.pins, off: self.off, ..fresh };
+        self.settle_pins();
     }
 
     /// APIC id.
@@ -198,9 +210,14 @@ impl LocalApic {
         self.svr & ENABLED != 0
     }
 
-    /// What the choice of targets must know.
-    pub fn view(&self) -> View {
+    /// What the choice of targets for a message with this vector must know.
+    pub fn view(&self, vector: u8) -> View {
+        // Only a P6 lets the processor that has the interrupt already have it again.
+        let focus = self.kind == Kind::P6 && self.svr & NO_FOCUS == 0;
         View {
+            on: !self.off,
+            focus: focus && (self.irr.has(vector) || self.isr.has(vector)),
+            arbitration: if self.kind == Kind::P6 { self.arbitration } else { 0 },
             id: self.id,
             logical: self.ldr,
             model: if self.dfr >> 28 == 0xf { LogicalModel::Flat } else { LogicalModel::Cluster },
@@ -293,62 +310,6 @@ impl LocalApic {
         Effect::None
     }
 
-    /// An interrupt arrives: from a message, or from this APIC itself.
-    pub fn accept(&mut self, vector: u8, trigger: Trigger) -> Accepted {
-        if !self.enabled() {
-            return Accepted::Refused;
-        }
-        if vector < 16 {
-            self.error(ERROR_RECEIVE_VECTOR);
-            return Accepted::Refused;
-        }
-        if self.irr.has(vector) {
-            return Accepted::Merged;
-        }
-        self.irr.set(vector);
-        match trigger {
-            Trigger::Level => self.tmr.set(vector),
-            Trigger::Edge => self.tmr.clear(vector),
-        }
-        self.update();
-        Accepted::New
-    }
-
-    /// The vector that the processor takes next if its interrupts are enabled.
-    #[inline]
-    pub fn pending(&self) -> Option<u8> {
-        self.pending
-    }
-
-    /// The processor takes an interrupt: the vector moves from IRR to ISR. With requests
-    /// waiting but none above the processor priority it is the spurious vector, which
-    /// enters no register; `None` when nothing waits at all.
-    pub fn acknowledge(&mut self) -> Option<u8> {
-        let Some(vector) = self.pending else {
-            let spurious = self.enabled() && self.irr.highest().is_some();
-            return spurious.then_some(self.svr as u8);
-        };
-        self.irr.clear(vector);
-        self.isr.set(vector);
-        self.update();
-        Some(vector)
-    }
-
-    /// Was this vector accepted as level-triggered?
-    pub fn is_level(&self, vector: u8) -> bool {
-        self.tmr.has(vector)
-    }
-
-    /// Does the vector wait in the IRR?
-    pub fn is_requested(&self, vector: u8) -> bool {
-        self.irr.has(vector)
-    }
-
-    /// Is the vector in service?
-    pub fn is_in_service(&self, vector: u8) -> bool {
-        self.isr.has(vector)
-    }
-
     /// The absolute cycle at which the timer next interrupts; `None` when it is stopped or masked.
     #[inline]
     pub fn timer_due(&self) -> Option<u64> {
@@ -365,8 +326,30 @@ impl LocalApic {
     }
 
     /// Does a write to this register send a message?
-    pub fn sends(offset: u32) -> bool {
-        offset == ICR_LOW
+    pub fn sends(&self, offset: u32) -> bool {
+        offset == ICR_LOW || offset == EOI && self.isr.highest().is_some_and(|vector| self.tmr.has(vector))
+    }
+
+    /// A message went over the serial bus; see [`rotated`].
+    pub fn message_passed(&mut self, winner: u8, own: bool) {
+        self.arbitration = rotated(self.arbitration, winner, own);
+    }
+
+    /// Arbitration ID.
+    pub fn arbitration(&self) -> u8 {
+        self.arbitration
+    }
+
+    /// An INIT level de-assert message: arbitration begins anew.
+    pub fn synchronise(&mut self) {
+        self.arbitration = self.id & Kind::P6.id_mask();
+    }
+
+    /// A message of this APIC (`sent`), or one to it, was accepted by nobody. Only a P6's shows that.
+    pub fn not_accepted(&mut self, sent: bool) {
+        if self.kind == Kind::P6 && !self.off {
+            self.error(if sent { ERROR_SEND_ACCEPT } else { ERROR_RECEIVE_ACCEPT });
+        }
     }
 
     /// The ICR shows its message as unsent until this cycle (an APIC bus that is busy).
@@ -384,8 +367,11 @@ impl LocalApic {
 
     fn write_lvt(&mut self, index: usize, value: u32, now: u64) -> Effect {
         let forced = if self.enabled() { 0 } else { MASKED };
-        self.lvt[index] = value & LVT_BITS[index] | forced;
+        // Level-triggered service goes on; an edge has none.
+        let served = if value & pins::LEVEL != 0 { self.lvt[index] & pins::REMOTE_IRR } else { 0 };
+        self.lvt[index] = value & LVT_BITS[index] | served | forced;
         if index != TIMER {
+            self.settle_pins();
             return Effect::None;
         }
         // Expiries that passed while it was masked are lost.
@@ -407,7 +393,7 @@ impl LocalApic {
         for entry in &mut self.lvt {
             *entry |= MASKED;
         }
-        self.update();
+        self.settle_pins();
         Effect::TimerChanged
     }
 
@@ -421,15 +407,6 @@ impl LocalApic {
         Effect::Send(ipi)
     }
 
-    fn end_of_interrupt(&mut self) -> Effect {
-        let Some(vector) = self.isr.highest() else {
-            return Effect::None;
-        };
-        self.isr.clear(vector);
-        self.update();
-        Effect::Eoi(vector)
-    }
-
     fn error(&mut self, bit: u32) {
         let first = self.errors & bit == 0;
         self.errors |= bit;
@@ -438,24 +415,6 @@ impl LocalApic {
         if first && entry & MASKED == 0 && entry as u8 >= 16 {
             self.accept(entry as u8, Trigger::Edge);
         }
-    }
-
-    fn processor_priority(&self) -> u8 {
-        let in_service = self.isr.highest().unwrap_or(0);
-        if self.tpr >> 4 >= in_service >> 4 { self.tpr } else { in_service & 0xf0 }
-    }
-
-    fn arbitration_priority(&self) -> u8 {
-        let requested = self.irr.highest().unwrap_or(0) & 0xf0;
-        let in_service = self.isr.highest().unwrap_or(0) & 0xf0;
-        let task = self.tpr & 0xf0;
-        if task >= requested && task > in_service { self.tpr } else { task.max(requested).max(in_service) }
-    }
-
-    /// Finds `pending` again after a change of TPR, IRR, ISR or SVR.
-    fn update(&mut self) {
-        let priority = self.processor_priority() >> 4;
-        self.pending = self.irr.highest().filter(|v| self.enabled() && v >> 4 > priority);
     }
 }
 
@@ -466,5 +425,4 @@ fn bank_word(offset: u32, bank: u32) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "local_tests.rs"]
 mod tests;
