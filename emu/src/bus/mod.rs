@@ -311,6 +311,19 @@ impl Bus {
         }
     }
 
+    /// FERR# of a processor is raised or falls. The board has wired that of the bootstrap processor.
+    pub(crate) fn numeric_error(&mut self, cpu: &mut Cpu, op: &Op, raised: bool) {
+        if cpu.id == 0 {
+            self.devices.numeric_error(raised, cpu.now(op));
+            self.follow_lines(cpu);
+        }
+    }
+
+    /// Does IGNNE# tell the processor to go on in spite of an error of its x87 unit?
+    pub(crate) fn ignores_numeric_errors(&self, cpu: &Cpu) -> bool {
+        cpu.id == 0 && self.devices.ignores_numeric_errors()
+    }
+
     /// Writes a port of `size` bytes. Marks are free; others cost an I/O access.
     pub fn port_out(&mut self, cpu: &mut Cpu, op: &Op, port: u16, size: u32, value: u32) -> Step {
         if port == MARK_PORT && size == 4 {

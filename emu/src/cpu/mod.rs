@@ -219,6 +219,8 @@ pub struct Cpu {
     pub tr: Segment,
     /// The x87 unit.
     pub fpu: Box<x87::Fpu>,
+    /// FERR#: the unit reports an exception to the board, CR0.NE being clear.
+    pub(crate) ferr: bool,
     /// MSRs.
     pub msr: Msrs,
     /// Running, halted, ...
@@ -399,6 +401,7 @@ impl Cpu {
             ldtr: Segment::new(0, 0, 0xffff, attr::PRESENT | 2),
             tr: Segment::new(0, 0, 0xffff, attr::PRESENT | 11),
             fpu: Box::default(),
+            ferr: false,
             msr: Msrs { apic_base: 0xfee0_0000 | 1 << 11 | if bsp { 1 << 8 } else { 0 }, ..Msrs::default() },
             state: if bsp { State::Running } else { State::WaitForSipi },
             apic,

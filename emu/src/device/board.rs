@@ -3,7 +3,7 @@
 //! ```text
 //!  060 064  keyboard controller, without a keyboard    080-08f  POST code, DMA page registers (storage)
 //!  092      system control port A                       0ed      unused, written for a delay
-//!  0f0-0f1  coprocessor error, cleared                  cf9      reset control
+//!  cf9      reset control
 //! ```
 //!
 //! The A20 gate is open for good: both switches remember what was written, and
@@ -98,7 +98,7 @@ impl Board {
                 }
                 self.control_a = value & 3;
             }
-            0xed | 0xf0 | 0xf1 => {}
+            0xed => {}
             0xcf9 => {
                 // Bit 1 chooses which reset, a rising bit 2 does it.
                 if value & !self.reset_control & 4 != 0 {

@@ -6,6 +6,7 @@
 //!  070-071                  CMOS memory, clock  cmos.rs, rtc.rs
 //!  060 064 080-08f 092 ...  the board           board.rs
 //!  0e9                      debug port          debug_port.rs
+//!  0f0-0f1                  coprocessor error   coprocessor.rs
 //!  0f4-0f7                  isa-debug-exit      exit_port.rs
 //!  3d4-3da                  text display        display.rs
 //!  3f8-3ff                  16550               serial.rs
@@ -25,6 +26,7 @@
 
 mod board;
 mod cmos;
+mod coprocessor;
 mod debug_port;
 mod display;
 mod exit_port;
@@ -38,6 +40,7 @@ use crate::apic::Kind;
 use crate::cost::Preset;
 use board::{Asked, Board};
 use cmos::Cmos;
+use coprocessor::Coprocessor;
 use debug_port::DebugPort;
 use display::Display;
 use io_apic::{IoApic, Message};
@@ -54,6 +57,7 @@ const PIT: u16 = 0x40;
 const SPEAKER: u16 = 0x61;
 const CMOS_INDEX: u16 = 0x70;
 const CMOS_DATA: u16 = 0x71;
+const COPROCESSOR: u16 = 0xf0;
 const DEBUG: u16 = shootdown_abi::DEBUG_PORT;
 const EXIT: u16 = shootdown_abi::EXIT_PORT;
 const SERIAL: u16 = shootdown_abi::SERIAL_PORT;
@@ -70,6 +74,8 @@ pub const IRQ_TIMER: u8 = 0;
 pub const IRQ_SERIAL: u8 = 4;
 /// The clock's interrupt.
 pub const IRQ_CLOCK: u8 = 8;
+/// The interrupt for errors of the x87 unit.
+pub const IRQ_COPROCESSOR: u8 = 13;
 /// The I/O APIC's pin for the output of the 8259 pair.
 pub const PIN_8259: u8 = 0;
 
@@ -110,6 +116,7 @@ pub struct Devices {
     cmos: Cmos,
     board: Board,
     display: Display,
+    coprocessor: Coprocessor,
     /// What the serial port has put out.
     output: Vec<u8>,
     /// What the debug port has put out.
@@ -139,6 +146,7 @@ impl Devices {
             cmos: Cmos::new(preset.clock_mhz),
             board: Board::new(),
             display: Display::new(preset.clock_mhz),
+            coprocessor: Coprocessor::default(),
             output: Vec::new(),
             debug: DebugPort::default(),
             ends: BinaryHeap::new(),
@@ -260,6 +268,18 @@ impl Devices {
         self.plan();
     }
 
+    /// FERR# is raised or falls at cycle `now`.
+    pub fn numeric_error(&mut self, raised: bool, now: u64) {
+        self.advance(now);
+        self.coprocessor.set_error(raised);
+        self.sample();
+    }
+
+    /// IGNNE#.
+    pub fn ignores_numeric_errors(&self) -> bool {
+        self.coprocessor.ignores()
+    }
+
     /// Does the board let the NMI line through to the processors?
     pub fn lets_nmi_through(&self) -> bool {
         self.cmos.lets_nmi_through()
@@ -322,6 +342,7 @@ impl Devices {
         self.drive(IRQ_TIMER, timer);
         self.cmos.rtc.advance(self.now);
         self.drive(IRQ_CLOCK, self.cmos.rtc.interrupt());
+        self.drive(IRQ_COPROCESSOR, self.coprocessor.interrupt());
         if self.serial.take_fall() {
             self.drive(IRQ_SERIAL, false);
         }
@@ -380,6 +401,8 @@ impl Devices {
             SPEAKER => self.pit.read_speaker(now),
             CMOS_INDEX => self.cmos.read_index(),
             CMOS_DATA => self.cmos.read(now),
+            // Nothing to read there.
+            COPROCESSOR..=0xf1 => 0xff,
             _ => self.serial.read(port.wrapping_sub(SERIAL), now),
         };
         self.sample();
@@ -407,6 +430,7 @@ impl Devices {
             SPEAKER => self.pit.write_speaker(value, now),
             CMOS_INDEX => self.cmos.write_index(value),
             CMOS_DATA => self.cmos.write(value, now),
+            COPROCESSOR..=0xf1 => self.coprocessor.clear(),
             _ => self.output.extend(self.serial.write(port.wrapping_sub(SERIAL), value, now)),
         }
         self.sample();
@@ -422,7 +446,7 @@ fn place(port: u16, i: u32, size: u32) -> Option<u16> {
 /// Does the port belong to a device with a clock or an interrupt?
 fn has_time(port: u16) -> bool {
     matches!(port, PIC_FIRST..=0x21 | PIC_SECOND..=0xa1 | PIC_LEVELS..=0x4d1 | PIT..=0x43)
-        || matches!(port, SPEAKER | CMOS_INDEX | CMOS_DATA | SERIAL..=0x3ff)
+        || matches!(port, SPEAKER | CMOS_INDEX | CMOS_DATA | COPROCESSOR..=0xf1 | SERIAL..=0x3ff)
 }
 
 #[cfg(test)]

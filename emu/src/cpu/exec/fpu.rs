@@ -2,20 +2,20 @@
 //!
 //! #NM by CR0.EM and CR0.TS, #MF for an exception that an earlier instruction left pending, memory
 //! operands, images. An operand is read before the unit changes, and a result is written before the unit's new
-//! state counts, so a fault leaves everything as it was. With CR0.NE clear a pending exception would be
-//! reported through FERR# and the interrupt controller: that is not modelled and ends the run.
+//! state counts, so a fault leaves everything as it was. With CR0.NE clear a pending exception raises FERR# at
+//! the next waiting instruction (never earlier), and the processor stops there until an interrupt comes, unless
+//! IGNNE# tells it to go on. The board has wired the bootstrap processor's lines (`device/coprocessor.rs`).
 //! Operands of 8 and 10 bytes have to lie on a multiple of 8 where alignment is checked. MMX and SSE are left out.
 //! (SDM vol. 1, "x87 FPU Exception Handling"; vol. 3A, "Device-Not-Available Exception", CR0; vol. 2, `FXSAVE`.)
 
 use super::cpuid::feature;
-use super::system::stop_here;
 use crate::bus::Bus;
 use crate::cpu::exception::{Exception, vector};
 use crate::cpu::op::{CS, DS, FLAT, Flow, Op, SS, Step};
 use crate::cpu::x87::image::{ENVIRONMENT, EXTENDED, Layout, REGISTERS};
 use crate::cpu::x87::stack::{Memory, is_control, memory, no_wait};
 use crate::cpu::x87::{Pointers, Ports};
-use crate::cpu::{Cpu, cr0};
+use crate::cpu::{Cpu, Request, cr0};
 use crate::mmu::Access;
 
 /// Bytes of an `fsave` image at most.
@@ -88,12 +88,37 @@ fn available(cpu: &mut Cpu) -> Step {
 /// #MF if an unmasked exception is pending.
 fn report(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     if !cpu.fpu.pending() {
-        return Ok(());
+        // What raises FERR# again comes later than this.
+        return if cpu.ferr { show_error(cpu, bus, op, false) } else { Ok(()) };
     }
     if cpu.cr0 & cr0::NE == 0 {
-        return stop_here(cpu, bus, op, "an x87 error reported through FERR# (CR0.NE is 0)");
+        return wait_for_interrupt(cpu, bus, op);
     }
     cpu.raise(Exception::plain(vector::MF))
+}
+
+/// Raises FERR#, or lets it fall.
+#[cold]
+fn show_error(cpu: &mut Cpu, bus: &mut Bus, op: &Op, raised: bool) -> Step {
+    cpu.need_care()?;
+    cpu.ferr = raised;
+    bus.numeric_error(cpu, op, raised);
+    Ok(())
+}
+
+/// A pending exception with CR0.NE clear: the instruction waits for the interrupt that FERR# leads to, and is begun again.
+#[cold]
+fn wait_for_interrupt(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
+    cpu.need_care()?;
+    if !cpu.ferr {
+        show_error(cpu, bus, op, true)?;
+    }
+    if bus.ignores_numeric_errors(cpu) {
+        return Ok(());
+    }
+    cpu.eip = cpu.this_eip(op);
+    cpu.request = Some(Request::Halt);
+    Err(Flow::Request)
 }
 
 /// Selector of the memory operand's segment; of [`FLAT`] operands that of the register the address implies.

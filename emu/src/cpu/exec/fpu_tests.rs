@@ -2,10 +2,10 @@
 
 use super::tests::{Rig, rig};
 use crate::cost::Preset;
-use crate::cpu::cr0;
 use crate::cpu::exception::{Exception, vector};
 use crate::cpu::op::Flow;
 use crate::cpu::x87::Fpu;
+use crate::cpu::{Request, cr0};
 
 const NM: Exception = Exception::plain(vector::NM);
 const MF: Exception = Exception::plain(vector::MF);
@@ -81,13 +81,23 @@ fn an_unmasked_exception_waits_for_the_next_waiting_instruction() {
 }
 
 #[test]
-fn without_numeric_errors_the_run_ends() {
+fn without_numeric_errors_the_instruction_waits_unless_told_to_go_on() {
     let mut r = ready();
     r.cpu.cr0 &= !cr0::NE;
     assert!(r.bus.ram.poke(u64::from(DATA), &[0x7b, 0x03]));
     assert_eq!(r.run(&[0xd9, 0x2b, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9]), Ok(()));
-    assert_eq!(r.run(&[0x9b]), Err(Flow::Request));
-    assert!(format!("{:?}", r.cpu.request).contains("FERR#"));
+    assert!(!r.cpu.ferr, "not before the next waiting instruction");
+    assert_eq!(r.run(&[0xdf, 0xe0]), Ok(()));
+    let eip = r.cpu.eip;
+    for _ in 0..2 {
+        assert_eq!(r.run(&[0x9b]), Err(Flow::Request));
+        assert_eq!((r.cpu.request.take(), r.cpu.eip, r.cpu.ferr), (Some(Request::Halt), eip, true));
+    }
+    // The handler writes to port F0h and may then use the unit.
+    r.bus.devices.write(0xf0, 1, 0, 0);
+    assert_eq!(r.run(&[0x9b, 0xd9, 0xe8]), Ok(()));
+    assert_eq!(r.run(&[0xdb, 0xe2, 0x9b]), Ok(()), "fnclex");
+    assert!(!r.cpu.ferr && !r.bus.devices.ignores_numeric_errors());
 }
 
 #[test]

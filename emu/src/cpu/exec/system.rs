@@ -20,7 +20,6 @@ use crate::cpu::{Cpu, Request, Table, cr0, cr4};
 use crate::ledger::Kind;
 use crate::mmu::{self, entry::PDPTE_RESERVED};
 use crate::observe::{Wanted, What};
-use crate::stop::Stop;
 
 /// Bits of CR0 that hold; others read zero.
 const CR0_BITS: u32 =
@@ -37,39 +36,6 @@ const CR4_BITS: [(u32, u32); 7] = [
 ];
 /// Bits of CR4 whose change flushes all translations.
 const CR4_FLUSH: u32 = cr4::PSE | cr4::PAE | cr4::PGE;
-
-/// Asks the machine to stop at something that is not modelled. [`locate`] adds address and bytes.
-#[cold]
-fn unmodelled(cpu: &mut Cpu, what: &str) -> Flow {
-    let stop = Stop::Unmodelled { cpu: cpu.id, at: 0, bytes: Vec::new(), what: what.to_string() };
-    cpu.request = Some(Request::Stop(stop));
-    Flow::Request
-}
-
-/// Fills in where an unmodelled stop happened, once `cpu.eip` names the instruction.
-#[cold]
-fn locate(cpu: &mut Cpu, bus: &Bus) {
-    let linear = cpu.seg[usize::from(crate::cpu::op::CS)].base.wrapping_add(cpu.eip);
-    let code = (0..15).map_while(|i| {
-        let pa = mmu::peek(cpu, bus, linear.wrapping_add(i))?;
-        let mut byte = [0];
-        bus.ram.peek(pa, &mut byte).then_some(byte[0])
-    });
-    let code: Vec<u8> = code.collect();
-    if let Some(Request::Stop(Stop::Unmodelled { at, bytes, .. })) = &mut cpu.request {
-        *at = linear;
-        *bytes = code;
-    }
-}
-
-/// [`unmodelled`] at this instruction.
-#[cold]
-pub(super) fn stop_here(cpu: &mut Cpu, bus: &Bus, op: &Op, what: &str) -> Step {
-    let flow = unmodelled(cpu, what);
-    cpu.eip = cpu.this_eip(op);
-    locate(cpu, bus);
-    Err(flow)
-}
 
 /// #GP(0) outside ring 0.
 pub(super) fn ring0(cpu: &mut Cpu) -> Result<(), Flow> {

@@ -13,6 +13,7 @@ use crate::cpu::flags::{IF, ZF};
 use crate::cpu::op::{CS, DS, ES, FS, NO_REG, SS};
 use crate::device::Devices;
 use crate::mmu::{Mmu, MmuOptions};
+use crate::stop::Stop;
 
 pub(in crate::cpu::exec) const GDT: u32 = 0x1000;
 pub(in crate::cpu::exec) const IDT: u32 = 0x2000;
