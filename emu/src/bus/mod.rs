@@ -49,6 +49,18 @@ pub(crate) struct End {
     pub vector: u8,
 }
 
+/// A write to a frame with decoded code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CodeWrite {
+    pub frame: Frame,
+    /// First byte within the frame.
+    pub offset: u32,
+    /// In bytes.
+    pub len: u32,
+    /// When it was asked for.
+    pub cycle: u64,
+}
+
 /// Memory, devices, oracle and notes to the machine.
 pub struct Bus {
     /// Guest memory.
@@ -69,8 +81,8 @@ pub struct Bus {
     pub(crate) attention: bool,
     pub(crate) outbox: Vec<Outgoing>,
     pub(crate) ends: Vec<End>,
-    /// Writes to frames with decoded code: frame, offset, length.
-    pub(crate) code_writes: Vec<(Frame, u32, u32)>,
+    /// Writes to frames with decoded code.
+    pub(crate) code_writes: Vec<CodeWrite>,
     /// Frames (as arena offsets) that became watched: no processor may write them unseen.
     pub(crate) revoked: Vec<usize>,
     /// Watched table frames that the guest declared free.
@@ -155,13 +167,14 @@ impl Bus {
         }
         let tables = self.ram.holds_tables(frame);
         let now = cpu.clock + u64::from(before);
-        if tables {
+        if tables || code {
             cache::in_order(cpu, self, now)?;
         }
         cache::access(cpu, self, before, t, size, Want::Write)?;
         self.put(at, size, value);
         if code {
-            self.code_writes.push((frame, t.pa as u32 & 0xfff, size));
+            self.code_writes.push(CodeWrite { frame, offset: t.pa as u32 & 0xfff, len: size, cycle: now });
+            self.coherence.shows_to_others(cpu, now);
             self.attention = true;
         }
         if tables {

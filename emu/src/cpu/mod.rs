@@ -181,7 +181,7 @@ pub struct Cpu {
     pub(crate) careful: bool,
     /// Static cost of the current block.
     pub(crate) block_cost: u32,
-    /// Earliest cycle at which something arrives here (timer, IPI) or the run's limit is reached.
+    /// Earliest cycle at which something arrives here (timer, IPI).
     pub(crate) event_at: u64,
     /// End of the current slice: a repeated string instruction pauses there.
     pub(crate) slice_end: u64,

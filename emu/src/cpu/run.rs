@@ -575,26 +575,34 @@ fn debug_trap(cpu: &mut Cpu, bus: &mut Bus, pause: Option<Pause>) -> Option<Paus
 fn deliver_fault(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
     cpu.careful = true;
     match cpu.fault.take() {
-        Some(e) => interrupt::deliver_exception(cpu, bus, e),
+        Some(e) => interrupt::deliver_exception(cpu, bus, e).map_err(|r| placed(cpu, r)),
         None => Ok(()),
     }
+}
+
+/// The request with the linear address of the instruction at CS:EIP, where it has none of its own.
+fn placed(cpu: &Cpu, mut request: Request) -> Request {
+    if let Request::Stop(Stop::EmptyAddress { at, .. }) = &mut request {
+        *at = cpu.eip.wrapping_add(cpu.seg[CS as usize].base);
+    }
+    request
 }
 
 #[cold]
 #[inline(never)]
 fn take_interrupt(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
     cpu.careful = true;
-    if cpu.nmi {
-        cpu.nmi = false;
+    let vector = if std::mem::take(&mut cpu.nmi) {
         cpu.nmi_blocked = true;
-        return interrupt::deliver_interrupt(cpu, bus, 2);
-    }
-    let vector = match cpu.apic.acknowledge() {
-        Some(vector) => vector,
-        None if cpu.apic.take_external() => bus.acknowledge_8259(cpu),
-        None => return Ok(()),
+        2
+    } else {
+        match cpu.apic.acknowledge() {
+            Some(vector) => vector,
+            None if cpu.apic.take_external() => bus.acknowledge_8259(cpu),
+            None => return Ok(()),
+        }
     };
-    interrupt::deliver_interrupt(cpu, bus, vector)
+    interrupt::deliver_interrupt(cpu, bus, vector).map_err(|r| placed(cpu, r))
 }
 
 impl Cpu {

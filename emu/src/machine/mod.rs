@@ -278,8 +278,11 @@ impl Machine {
         let latest = |m: &Machine| {
             m.cpus.iter().filter(|c| c.state == State::Running).map(|c| c.clock).max().unwrap_or(0)
         };
-        if !matches!(stop, Stop::Exit(_)) {
-            self.bus.coherence.shown = (latest(self), 0);
+        match stop {
+            Stop::Exit(_) => {}
+            // All others have come to the limit.
+            Stop::CycleLimit(limit) => self.bus.coherence.shown = (limit, 0),
+            _ => self.bus.coherence.shown = (latest(self), 0),
         }
         self.settle_resting();
         let now = latest(self);
@@ -474,11 +477,12 @@ impl Machine {
             self.bus.coherence.taken = taken;
         }
         if !self.bus.code_writes.is_empty() {
-            let until = self.reached(i).min(self.cpus[i].clock);
-            (0..self.cpus.len()).for_each(|j| self.rouse(j, until));
-            for (frame, offset, len) in std::mem::take(&mut self.bus.code_writes) {
-                if self.blocks.invalidate(frame, offset, len) {
-                    self.bus.ram.unwatch_code(frame);
+            let reached = self.reached(i);
+            for w in std::mem::take(&mut self.bus.code_writes) {
+                // The block of a resting one may go.
+                (0..self.cpus.len()).for_each(|j| self.rouse_to_see(j, i, w.cycle, reached));
+                if self.blocks.invalidate(w.frame, w.offset, w.len) {
+                    self.bus.ram.unwatch_code(w.frame);
                 }
             }
         }

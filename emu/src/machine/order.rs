@@ -33,8 +33,12 @@ impl Machine {
             // What it reads lies in its own cache: until a line is taken from it, nothing happens but its next event. The
             // last pass before that is none to be skipped.
             State::Running if self.resting[i] => {
-                let last = c.event_at.saturating_sub(self.runners[i].pass_cost());
-                last.max(c.clock).min(c.clock + LONGEST_SLICE)
+                let pass = self.runners[i].pass_cost();
+                let last = c.event_at.saturating_sub(pass);
+                // Where it would stand at the end of the run: none waits for it longer.
+                let limit = self.config.max_cycles.unwrap_or(u64::MAX).saturating_sub(c.clock);
+                let end = limit.div_ceil(pass.max(1)).saturating_mul(pass);
+                last.max(c.clock).min(c.clock + end.min(LONGEST_SLICE))
             }
             State::Running => c.clock.max(c.order_until),
             State::Halted | State::WaitForSipi => c.event_at.max(c.clock),
@@ -72,7 +76,8 @@ impl Machine {
 
     pub(super) fn slice_end(&self, first: u64, second: u64) -> u64 {
         // Nobody runs past an access that waits for the others (of two at one time the other makes at least a step).
-        (first + self.lookahead).max(second).min(first + LONGEST_SLICE).min(self.next_order().max(first + 1))
+        let slice = (first + self.lookahead).max(second).min(first + LONGEST_SLICE);
+        slice.min(self.next_order().max(first + 1)).min(self.config.max_cycles.unwrap_or(u64::MAX))
     }
 
     /// When the next access that waits for the others happens.
@@ -119,7 +124,11 @@ impl Machine {
             let (i, first, second) = self.next();
             let end = self.slice_end(first, second);
             let Some(c) = self.cpus.get_mut(i) else { return };
-            if c.state != State::Running || c.clock >= c.event_at || !self.runners[i].pass_slice(c, end) {
+            if first >= end
+                || c.state != State::Running
+                || c.clock >= c.event_at
+                || !self.runners[i].pass_slice(c, end)
+            {
                 return;
             }
             self.times[i] = c.clock;
