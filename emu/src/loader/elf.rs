@@ -65,10 +65,30 @@ pub(super) fn kernel<'a>(file: &str, data: &'a [u8]) -> Result<Kernel<'a>, LoadE
     if segments.is_empty() {
         return Err(broken("no loadable segment".into()));
     }
+    if let Some([a, b]) = overlap(&segments) {
+        return Err(broken(format!(
+            "segments at {:#x}..{:#x} and {:#x}..{:#x} overlap",
+            a.at,
+            a.end(),
+            b.at,
+            b.end()
+        )));
+    }
     // Some kernels give the physical address to begin with.
     let loaded = |a: u32| segments.iter().any(|s| (s.at..s.end()).contains(&u64::from(a)));
     match entry.or_else(|| loaded(given).then_some(given)) {
         Some(entry) => Ok(Kernel { segments, entry }),
         None => Err(LoadError::Entry { file: file.into(), entry: given }),
     }
+}
+
+/// Two segments that share memory, if any do. Without such, no file asks for more bytes to be copied than there is RAM,
+/// however many segments it claims.
+fn overlap<'s, 'a>(segments: &'s [Segment<'a>]) -> Option<[&'s Segment<'a>; 2]> {
+    let mut sorted: Vec<_> = segments.iter().collect();
+    sorted.sort_by_key(|s| s.at);
+    sorted.windows(2).find_map(|pair| {
+        let &[a, b] = pair else { return None };
+        (a.end() > b.at).then_some([a, b])
+    })
 }

@@ -295,7 +295,7 @@ pub struct Write {
 /// A kernel ready to be put into memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// What to write, in order; no two pieces overlap unless segments of the kernel do.
+    /// What to write, in order; no two pieces overlap.
     pub writes: Vec<Write>,
     /// How to start.
     pub state: BootState,

@@ -235,6 +235,15 @@ fn broken_segments_are_refused() {
 }
 
 #[test]
+fn segments_that_overlap_are_refused() {
+    let parts = [Part(0x10_0000, 0x10_0000, b"code", 0x2000), Part(0x20_0000, 0x10_1fff, b"more", 4)];
+    let message = refused(&elf(0x10_000c, Some(3), &parts));
+    assert!(message.contains("0x100000..0x102000 and 0x101fff..0x102003 overlap"), "{message}");
+    let parts = [Part(0x10_0000, 0x10_0000, b"code", 0x2000), Part(0x20_0000, 0x10_2000, b"more", 4)];
+    load_plain(&elf(0x10_000c, Some(3), &parts)).unwrap();
+}
+
+#[test]
 fn a_header_with_addresses_loads_any_file() {
     let mut file = b"flat binary ".to_vec();
     file.extend(multiboot_words(1 << 16 | 3));
