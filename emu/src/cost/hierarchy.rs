@@ -19,8 +19,9 @@ pub(super) const CACHE_KEYS: [&str; 3] = ["l1", "l2", "llc"];
 pub(super) const TOPOLOGY_KEYS: [&str; 2] = ["sockets", "cores"];
 /// Bytes of a line.
 const LINE: u64 = 64;
-/// The largest cache, in KiB.
-const MAX_KIB: u32 = 256 * 1024;
+/// The largest first and second level and the largest last level, in KiB: beyond those of the processors modelled,
+/// and little enough that 64 of each fit into a host's memory.
+const MAX_KIB: [u32; 3] = [1024, 16 * 1024, 128 * 1024];
 /// The most ways of a cache.
 const MAX_WAYS: u32 = 64;
 
@@ -28,7 +29,7 @@ const MAX_WAYS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheGeometry {
-    /// Size in KiB, 1..=262144.
+    /// Size in KiB, from 1; at most 1024 in the first level, 16384 in the second, 131072 in the last.
     pub kib: u32,
     /// Ways of a set, 1..=64.
     pub ways: u32,
@@ -40,10 +41,10 @@ impl CacheGeometry {
         (u64::from(self.kib) * 1024 / LINE / u64::from(self.ways.max(1))) as usize
     }
 
-    fn check(self, power_of_two: bool) -> Result<(), String> {
+    fn check(self, most: u32, power_of_two: bool) -> Result<(), String> {
         let Self { kib, ways } = self;
-        if kib == 0 || kib > MAX_KIB || ways == 0 || ways > MAX_WAYS {
-            return Err(format!("is {kib}x{ways}; accepted are 1 to {MAX_KIB} KiB and 1 to {MAX_WAYS} ways"));
+        if kib == 0 || kib > most || ways == 0 || ways > MAX_WAYS {
+            return Err(format!("is {kib}x{ways}; accepted are 1 to {most} KiB and 1 to {MAX_WAYS} ways"));
         }
         let lines = u64::from(kib) * 1024 / LINE;
         if !lines.is_multiple_of(u64::from(ways)) || power_of_two && !self.sets().is_power_of_two() {
@@ -103,8 +104,8 @@ impl CacheShape {
 
     /// Checks sizes; the error is the key and what is wrong with it.
     pub(super) fn validate(&self) -> Result<(), (String, String)> {
-        for (key, g) in self.levels() {
-            g.check(key != "cache.llc").map_err(|problem| (key.to_string(), problem))?;
+        for ((key, g), most) in self.levels().zip(MAX_KIB) {
+            g.check(most, key != "cache.llc").map_err(|problem| (key.to_string(), problem))?;
         }
         if self.l1.sets() > self.l2.sets() {
             let problem = format!(
@@ -197,7 +198,9 @@ mod tests {
             ("cache.l2", "1x1", "at least as many"),
             ("cache.llc", "25600x21", "a whole number"),
             ("cache.llc", "big", "or none"),
-            ("cache.l2", "0x1", "1 to 262144"),
+            ("cache.l2", "0x1", "1 to 16384 KiB"),
+            ("cache.l1", "2048x64", "1 to 1024 KiB"),
+            ("cache.llc", "262144x16", "1 to 131072 KiB"),
             ("cache.l3", "1x1", "l1, l2, llc"),
             ("topology.cores", "0", "1 to 64"),
             ("topology.threads", "2", "sockets, cores"),
