@@ -172,9 +172,13 @@ impl Preset {
 
     /// The built-in preset of this name.
     pub fn builtin(name: &str) -> Option<Preset> {
-        let &(name, text) = BUILTIN.iter().find(|&&(n, _)| n == name)?;
         // The built-in files are part of the program; a test reads them all.
-        Preset::parse(name, text).ok()
+        Preset::parse(name, Preset::builtin_text(name)?).ok()
+    }
+
+    /// The file of the built-in preset of this name.
+    pub fn builtin_text(name: &str) -> Option<&'static str> {
+        BUILTIN.iter().find(|&&(n, _)| n == name).map(|&(_, text)| text)
     }
 
     /// A built-in preset by name, or a file by path. Whatever ends in `.toml`
