@@ -84,8 +84,10 @@ impl Blocks {
 
     /// Adds a block and returns its number. The caller watches its frames.
     pub fn insert(&mut self, block: Block) -> u32 {
-        let frames = [Some(Frame((block.key >> 16) as u32)), block.second];
         let key = block.key;
+        let first = Frame((key >> 16) as u32);
+        // Two pages in a row may show the same frame: it holds the block once.
+        let frames = [Some(first), block.second.filter(|f| *f != first)];
         let number = match self.free.pop() {
             Some(n) => {
                 self.list[n as usize] = block;
@@ -111,14 +113,11 @@ impl Blocks {
         numbers.retain(|&n| {
             let b = &self.list[n as usize];
             let start = ((b.key >> 4) & 0xfff) as u32;
-            let first = (b.key >> 16) as u32 == frame.0;
-            // In the second frame of a crossing block the bytes begin at offset 0.
-            let (from, to) = if first {
-                (start, start + u32::from(b.bytes))
-            } else {
-                (0, (start + u32::from(b.bytes)).saturating_sub(4096))
-            };
-            let hit = offset < to && from < offset + len;
+            let end = start + u32::from(b.bytes);
+            let hits = |from: u32, to: u32| offset < to && from < offset + len;
+            // In the second frame of a crossing block, which may be the first again, the bytes begin at offset 0.
+            let hit = (b.key >> 16) as u32 == frame.0 && hits(start, end)
+                || b.second == Some(frame) && hits(0, end.saturating_sub(4096));
             if hit {
                 gone.push(n);
             }
@@ -146,5 +145,51 @@ impl Blocks {
             self.epoch += 1;
         }
         empty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(pa: u64, bytes: u16, second: Option<u32>) -> Block {
+        Block {
+            key: key(pa, Mode::CODE32),
+            ops: Box::default(),
+            bytes,
+            instructions: 1,
+            cost: 0,
+            locked: 0,
+            spin: false,
+            quiet: true,
+            second: second.map(Frame),
+            live: true,
+        }
+    }
+
+    #[test]
+    fn a_block_that_crosses_into_the_frame_it_began_in_is_dropped_once() {
+        // One frame at two pages in a row: the instruction at its end goes on at its beginning.
+        for (offset, len) in [(0xffe, 1), (0, 1), (1, 2), (0xfff, 1)] {
+            let mut blocks = Blocks::default();
+            let n = blocks.insert(block(0x5ffe, 4, Some(5)));
+            assert!(!blocks.invalidate(Frame(5), 2, 4), "these bytes are not its own");
+            assert_eq!(blocks.find(key(0x5ffe, Mode::CODE32)), Some(n));
+            assert!(blocks.invalidate(Frame(5), offset, len), "{offset:#x}");
+            assert_eq!(blocks.find(key(0x5ffe, Mode::CODE32)), None);
+            // Its number is free once: two new blocks are not the same.
+            assert_ne!(blocks.insert(block(0x6000, 1, None)), blocks.insert(block(0x7000, 1, None)));
+        }
+    }
+
+    #[test]
+    fn a_write_to_either_page_drops_a_crossing_block() {
+        for (frame, offset) in [(5, 0xffe), (9, 1)] {
+            let mut blocks = Blocks::default();
+            blocks.insert(block(0x5ffe, 4, Some(9)));
+            assert!(blocks.invalidate(Frame(frame), offset, 1));
+            assert!(blocks.invalidate(Frame(5), 0, 4096) && blocks.invalidate(Frame(9), 0, 4096));
+            assert_eq!(blocks.find(key(0x5ffe, Mode::CODE32)), None);
+        }
     }
 }

@@ -232,6 +232,20 @@ pub fn load_stack(
     cpl: u8,
     bad: u8,
 ) -> Result<Segment, Flow> {
+    let d = check_stack(cpu, bus, before, selector, cpl, bad)?;
+    mark_accessed(cpu, bus, before, &d)?;
+    Ok(d.segment(selector))
+}
+
+/// The checks of [`load_stack`]; the descriptor does not become accessed.
+pub fn check_stack(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    before: u16,
+    selector: u16,
+    cpl: u8,
+    bad: u8,
+) -> Result<Descriptor, Flow> {
     if is_null(selector) {
         return cpu.raise(Exception::with_code(bad, 0));
     }
@@ -244,8 +258,7 @@ pub fn load_stack(
     if !d.present() {
         return cpu.raise(selector_fault(vector::SS, selector));
     }
-    mark_accessed(cpu, bus, before, &d)?;
-    Ok(d.segment(selector))
+    Ok(d)
 }
 
 /// A segment register after loading a null selector: unusable.

@@ -185,16 +185,16 @@ fn call(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Re
     } else {
         match target(cpu, bus, op, selector, offset, How::Call)? {
             Target::Code(d, offset) => {
-                descriptor::mark_accessed(cpu, bus, op.before, &d)?;
                 let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width(op), &back)?;
+                descriptor::mark_accessed(cpu, bus, op.before, &d)?;
                 (code_segment(&d, selector, cpu.cpl), offset, esp)
             }
             Target::Gate { code, selector, offset, width, parameters } => {
-                descriptor::mark_accessed(cpu, bus, op.before, &code)?;
                 if !code.is_conforming() && code.dpl() < cpu.cpl {
                     return call_inner(cpu, bus, op, &code, selector, offset, width, parameters);
                 }
                 let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width, &back)?;
+                descriptor::mark_accessed(cpu, bus, op.before, &code)?;
                 (code_segment(&code, selector, cpu.cpl), offset, esp)
             }
             Target::Task(d) => return task::far(cpu, bus, op, selector, &d, Cause::Call),
@@ -230,6 +230,7 @@ fn call_inner(
     frame.push(u32::from(cpu.seg[usize::from(CS)].selector));
     frame.push(cpu.next_eip(op));
     let esp = stack.push_all(cpu, bus, op.before, width, &frame)?;
+    descriptor::mark_accessed(cpu, bus, op.before, code)?;
 
     let now = cpu.now(op);
     cpu.set_cpl(level, now);
@@ -256,8 +257,9 @@ fn released(ss: &Segment, esp: u32, bytes: u32) -> u32 {
     esp & !mask | esp.wrapping_add(bytes) & mask
 }
 
-/// Checks CS for a return to the level in its RPL, which is not an inner one.
-fn return_code(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, eip: u32) -> Result<Segment, Flow> {
+/// Checks CS for a return to the level in its RPL, which is not an inner one. [`enter_code`] follows when the new
+/// stack has been checked.
+fn return_code(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16) -> Result<Descriptor, Flow> {
     let rpl = (selector & 3) as u8;
     let d = descriptor::require(cpu, bus, op.before, selector)?;
     let level = if d.is_conforming() { d.dpl() <= rpl } else { d.dpl() == rpl };
@@ -267,21 +269,41 @@ fn return_code(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, eip: u32) -
     if !d.present() {
         return cpu.raise(np(selector));
     }
+    Ok(d)
+}
+
+/// CS from a checked descriptor, which becomes accessed, if EIP lies in it.
+fn enter_code(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    op: &Op,
+    d: &Descriptor,
+    selector: u16,
+    eip: u32,
+) -> Result<Segment, Flow> {
     if eip > d.limit() {
         return cpu.raise(Exception::GP0);
     }
-    descriptor::mark_accessed(cpu, bus, op.before, &d)?;
+    descriptor::mark_accessed(cpu, bus, op.before, d)?;
     Ok(d.segment(selector))
 }
 
 /// The part of a return to an outer level that is common to `retf` and `iret`: SS:ESP found `at` bytes above
-/// the top of the stack. Gives the new SS and ESP.
-fn outer_stack(cpu: &mut Cpu, bus: &mut Bus, op: &Op, at: u32, level: u8) -> Result<(Segment, u32), Flow> {
+/// the top of the stack. Gives the new CS, SS and ESP. All is checked before a descriptor becomes accessed.
+fn outer(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    op: &Op,
+    (code, selector, eip): (&Descriptor, u16, u32),
+    at: u32,
+) -> Result<(Segment, Segment, u32), Flow> {
     let w = width(op);
     let esp = peek_stack(cpu, bus, op, w, at)?;
-    let selector = peek_stack(cpu, bus, op, w, at.wrapping_add(w.bytes()))? as u16;
-    let ss = descriptor::load_stack(cpu, bus, op.before, selector, level, vector::GP)?;
-    Ok((ss, esp))
+    let ss = peek_stack(cpu, bus, op, w, at.wrapping_add(w.bytes()))? as u16;
+    let stack = descriptor::check_stack(cpu, bus, op.before, ss, (selector & 3) as u8, vector::GP)?;
+    let cs = enter_code(cpu, bus, op, code, selector, eip)?;
+    descriptor::mark_accessed(cpu, bus, op.before, &stack)?;
+    Ok((cs, stack.segment(ss), esp))
 }
 
 /// ESP after a return has replaced it: a 16-bit stack keeps the high half.
@@ -314,16 +336,17 @@ pub fn retf(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         cpu.charge(Kind::System, cpu.costs.far);
         return Err(Flow::Branch);
     }
-    let cs = return_code(cpu, bus, op, selector, eip)?;
+    let code = return_code(cpu, bus, op, selector)?;
     let level = (selector & 3) as u8;
     if level == cpu.cpl {
+        let cs = enter_code(cpu, bus, op, &code, selector, eip)?;
         cpu.regs[4] = released(&cpu.seg[usize::from(SS)], cpu.regs[4], release);
         cpu.set_segment(CS, cs);
         cpu.eip = eip;
         cpu.charge(Kind::System, cpu.costs.far);
         return Err(Flow::Branch);
     }
-    let (ss, esp) = outer_stack(cpu, bus, op, release, level)?;
+    let (cs, ss, esp) = outer(cpu, bus, op, (&code, selector, eip), release)?;
     let esp = released(&ss, new_esp(cpu, &ss, esp), op.imm & 0xffff);
     cpu.charge(Kind::System, cpu.costs.interrupt_return);
     commit_outer(cpu, op, cs, eip, ss, esp);
@@ -394,10 +417,11 @@ fn interrupt_return(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     if w == Width::W32 && image & VM != 0 && cpu.cpl == 0 {
         return iret_to_v86(cpu, bus, op, eip, selector, image);
     }
-    let cs = return_code(cpu, bus, op, selector, eip)?;
+    let code = return_code(cpu, bus, op, selector)?;
     let level = (selector & 3) as u8;
     let mask = iret_mask(w, cpu.cpl, iopl(cpu));
     if level == cpu.cpl {
+        let cs = enter_code(cpu, bus, op, &code, selector, eip)?;
         cpu.regs[4] = released(&cpu.seg[usize::from(SS)], cpu.regs[4], 3 * n);
         set_flags(cpu, image, mask);
         cpu.set_segment(CS, cs);
@@ -405,7 +429,7 @@ fn interrupt_return(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         cpu.charge(Kind::Interrupt, cpu.costs.interrupt_return_same);
         return Err(Flow::Branch);
     }
-    let (ss, esp) = outer_stack(cpu, bus, op, 3 * n, level)?;
+    let (cs, ss, esp) = outer(cpu, bus, op, (&code, selector, eip), 3 * n)?;
     let esp = new_esp(cpu, &ss, esp);
     set_flags(cpu, image, mask);
     cpu.charge(Kind::Interrupt, cpu.costs.interrupt_return);

@@ -345,8 +345,8 @@ fn protected(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     if gate.offset > gate.code.limit() {
         return cpu.raise(Exception::GP0);
     }
-    descriptor::mark_accessed(cpu, bus, d.before, &gate.code)?;
     let esp = stack.push_all(cpu, bus, d.before, gate.width, frame.values())?;
+    descriptor::mark_accessed(cpu, bus, d.before, &gate.code)?;
 
     // Nothing can fault from here on.
     if inner {
@@ -375,7 +375,18 @@ fn software(cpu: &mut Cpu, bus: &mut Bus, op: &Op, vector: u8, source: Source) -
     let d =
         Delivery { vector, code: None, source, eip: cpu.next_eip(op), restarts: false, before: op.before };
     cpu.drop_debug();
-    enter(cpu, bus, &d)?;
+    let task = cpu.tr.selector;
+    match enter(cpu, bus, &d) {
+        // A new task that cannot begin: the fault is at its first instruction, not at this one.
+        Err(Flow::Fault) if cpu.tr.selector != task => {
+            let e = cpu.fault.take().unwrap_or(Exception::GP0);
+            deliver_within(cpu, bus, e, op.before).map_err(|r| {
+                cpu.request = Some(r);
+                Flow::Request
+            })?;
+        }
+        result => result?,
+    }
     // `int n` is a call, counted neither as an interrupt nor as an exception.
     if source != Source::IntN {
         count_exception(cpu, vector);
@@ -413,7 +424,8 @@ pub(super) fn null_forbidden_segments(cpu: &mut Cpu) {
     for n in [ES, DS, FS, GS] {
         let s: Segment = cpu.seg[usize::from(n)];
         let conforming = attr::CODE | attr::DOWN_OR_CONFORMING;
-        if s.dpl() < cpu.cpl && s.attr & attr::PRESENT != 0 && s.attr & conforming != conforming {
+        // Null selectors, too, lose their RPL: what they left in the register has DPL 0.
+        if s.dpl() < cpu.cpl && s.attr & conforming != conforming {
             cpu.set_segment(n, descriptor::null_segment(0));
         }
     }

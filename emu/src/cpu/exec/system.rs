@@ -248,7 +248,8 @@ pub fn lidt(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
 fn write_table(cpu: &mut Cpu, bus: &mut Bus, op: &Op, t: Table) -> Step {
     let ea = op.ea(cpu);
     let second = ea.wrapping_add(2) & op.mask;
-    // Shows that the second store cannot fault before the first is made.
+    // Shows that neither store can fault before one is made; the first counts if both would.
+    cpu.probe_write(bus, op, op.seg, ea, 2)?;
     cpu.probe_write(bus, op, op.seg, second, 4)?;
     cpu.store_at(bus, op, op.seg, ea, t.limit)?;
     cpu.store_at(bus, op, op.seg, second, t.base)?;

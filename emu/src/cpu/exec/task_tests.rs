@@ -303,7 +303,7 @@ fn what_loading_the_segments_finds_faults_in_the_new_task() {
         ("GS absent", 0x5c, user(ABSENT_CODE), fault(vector::NP, ABSENT_CODE.into())),
     ];
     for (what, at, selector, (v, code)) in cases {
-        for event in [false, true] {
+        for (event, software) in [(false, false), (true, false), (false, true)] {
             let mut r = tasks();
             r.gate(v.into(), CODE0, 0x6000, 0x8e);
             r.gate(vector::DF.into(), CODE0, 0x6800, 0x8e);
@@ -312,6 +312,11 @@ fn what_loading_the_segments_finds_faults_in_the_new_task() {
             if event {
                 r.poke64(IDT + 8 * 0x40, 0x0000_8500_0060_0000);
                 interrupt::deliver_interrupt(&mut r.cpu, &mut r.bus, 0x40).expect("delivered");
+            } else if software {
+                // In the middle of a block, whose place is none of the new task's.
+                r.poke64(IDT + 8 * 0x41, 0x0000_e500_0060_0000);
+                let int = Op { imm: 0x41, at: 5, ..op() };
+                assert_eq!(r.run(interrupt::int_n, int), Err(Flow::Branch), "{what}");
             } else {
                 assert_eq!(r.run(far::jmp_far_ptr, to(OTHER_SEL)), Err(Flow::Branch), "{what}");
             }

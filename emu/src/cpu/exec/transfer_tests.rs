@@ -216,6 +216,79 @@ fn far_jump_checks_the_limit_and_a_far_call_that_cannot_push_changes_nothing() {
     assert_eq!(r.state(), before);
 }
 
+/// Pushes what `retf` or `iret` takes, the first word on top.
+fn frame(r: &mut Rig, words: &[u32]) {
+    for (i, v) in (0u32..).zip(words) {
+        let at = r.cpu.regs[4] + 4 * i;
+        r.poke32(at, *v);
+    }
+}
+
+#[test]
+fn a_return_that_fails_leaves_descriptors_alone_and_checks_the_stack_before_eip() {
+    let mut r = rig();
+    // Ring-3 code of 4 KiB and ring-3 data, neither accessed yet.
+    let (code, data) = (0x4b, 0x43);
+    let fresh = |r: &mut Rig| {
+        r.poke64(GDT + 0x48, 0x0040_fa00_0000_0fff);
+        r.poke64(GDT + 0x40, 0x00cf_f200_0000_ffff);
+    };
+    let bytes = |r: &Rig| [0x48, 0x40].map(|at| r.peek32(GDT + at + 4) >> 8 & 0xff);
+    for (eip, ss, expected) in [
+        (0x10, u32::from(DATA3) & !3, Exception::with_code(vector::GP, 0x20)),
+        (0x1000, u32::from(DATA3) & !3, Exception::with_code(vector::GP, 0x20)),
+        (0x10, u32::from(ABSENT | 3), Exception::with_code(vector::GP, 0x30)),
+        (0x1000, data, Exception::GP0),
+    ] {
+        fresh(&mut r);
+        let before = r.state();
+        frame(&mut r, &[eip, code, STACK3, ss]);
+        let step = r.run(far::retf, op());
+        assert_eq!(r.fault(step), expected, "retf to {eip:#x}, SS {ss:#x}");
+        frame(&mut r, &[eip, code, 2, STACK3, ss]);
+        let step = r.run(far::iret, op());
+        assert_eq!(r.fault(step), expected, "iret to {eip:#x}, SS {ss:#x}");
+        assert_eq!(r.state(), before);
+        assert_eq!(bytes(&r), [0xfa, 0xf2], "not accessed");
+    }
+    frame(&mut r, &[0x10, code, STACK3, data]);
+    assert_eq!(r.run(far::retf, op()), Err(Flow::Branch));
+    assert_eq!(bytes(&r), [0xfb, 0xf3], "accessed");
+}
+
+#[test]
+fn calls_and_gates_mark_the_code_segment_when_the_frame_is_pushed() {
+    let mut r = rig();
+    let fresh = 0x00cf_9a00_0000_ffffu64;
+    r.poke64(GDT + 0x40, fresh);
+    let byte = |r: &Rig| r.peek32(GDT + 0x44) >> 8 & 0xff;
+    r.gate(0x40, 0x40, 0x6000, 0x8e);
+    r.cpu.regs[0] = u32::from(SMALL_STACK);
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: SS, ..op() }), Err(Flow::Branch));
+    // No room on a stack of 4 KiB.
+    r.cpu.regs[4] = 0x2000;
+    let call = Op { imm: 0x4000, disp: 0x40, ..op() };
+    let step = r.run(far::call_far_ptr, call);
+    assert_eq!(r.fault(step), Exception::SS0);
+    let int = Op { imm: 0x40, ..op() };
+    let step = r.run(interrupt::int_n, int);
+    assert_eq!(r.fault(step), Exception::SS0);
+    assert_eq!(byte(&r), 0x9a, "not accessed");
+    r.cpu.regs[4] = 0x800;
+    assert_eq!(r.run(interrupt::int_n, int), Err(Flow::Branch));
+    assert_eq!(byte(&r), 0x9b, "accessed");
+}
+
+#[test]
+fn going_outward_clears_null_selectors_with_an_rpl() {
+    let mut r = rig();
+    r.cpu.regs[0] = 2;
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: FS, ..op() }), Err(Flow::Branch));
+    assert_eq!(r.selector(FS), 2);
+    r.enter_ring3();
+    assert_eq!(r.selector(FS), 0);
+}
+
 #[test]
 fn the_bootstrap_processor_begins_again_after_init() {
     let mut r = rig();
