@@ -110,7 +110,7 @@ fn bochsrc(boot: &Boot, serial: &str) -> String {
 }
 
 /// Does this Bochs have the debugger compiled in?
-fn has_debugger() -> Result<bool> {
+pub fn has_debugger() -> Result<bool> {
     let help = Command::new(PROGRAM)
         .arg("--help")
         .stdin(Stdio::null())

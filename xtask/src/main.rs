@@ -78,18 +78,24 @@ enum Command {
         #[arg(long, value_name = "WORDS", default_value = "")]
         append: String,
     },
-    /// Run random instruction sequences here and on Unicorn, and print what differs.
+    /// Run random instruction sequences here and on Unicorn, Bochs or QEMU, and print what differs.
     FuzzDiff {
         /// Sequences
         #[arg(long, value_name = "N", default_value_t = 100_000)]
         count: u64,
+        /// Number of the first one
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        from: u64,
         /// Where the randomness begins
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
         /// How the processor runs
         #[arg(long, value_enum, default_value_t = fuzz_diff::Mode::Flat)]
         mode: fuzz_diff::Mode,
-        /// A Python 3 with the package unicorn (pip install unicorn)
+        /// The other side of all modes but real and flat
+        #[arg(long, value_enum, default_value_t = fuzz_diff::Peer::Bochs)]
+        peer: fuzz_diff::Peer,
+        /// A Python 3 with the package unicorn (pip install unicorn), for the modes real and flat
         #[arg(long, value_name = "PROGRAM", default_value = "python3")]
         python: PathBuf,
     },
@@ -215,8 +221,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 append,
             })
         }
-        Command::FuzzDiff { count, seed, mode, python } => {
-            fuzz_diff::run(&fuzz_diff::Options { count, seed, mode, python: &python })
+        Command::FuzzDiff { count, from, seed, mode, peer, python } => {
+            fuzz_diff::run(&fuzz_diff::Options { count, from, seed, mode, peer, python: &python })
         }
         Command::Tlb { bochs } => tlb::run(bochs),
         Command::CaptureVectors { seed, count, x87, out } => {

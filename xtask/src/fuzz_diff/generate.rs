@@ -5,7 +5,8 @@
 //! the other side defines otherwise (time-stamp counter, CPUID), x87 and later
 //! extensions, and instructions that read a flag that one before left undefined.
 
-use super::{CODE, Case, Mode};
+use super::Mode;
+use super::unicorn::{CODE, Case};
 use crate::random::Random;
 use iced_x86::RflagsBits;
 use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -47,11 +48,7 @@ pub fn case(random: &mut Random, mode: Mode) -> Case {
         case.code.extend(bytes);
         case.count += 1;
         case.repeats |= repeats;
-        // OF after rotations through carry by anything but one is undefined, which the decoder does not tell.
-        let rotation = matches!(i.mnemonic(), Mnemonic::Rcl | Mnemonic::Rcr);
-        case.undefined = (case.undefined & !(i.rflags_written() | i.rflags_cleared() | i.rflags_set()))
-            | i.rflags_undefined()
-            | if rotation { RflagsBits::OF } else { 0 };
+        case.undefined = undefined_after(&i, case.undefined);
         // What is no instruction, or leaves the sequence, ends it.
         if i.is_invalid() || i.flow_control() != iced_x86::FlowControl::Next {
             case.branches = true;
@@ -76,8 +73,17 @@ fn value(random: &mut Random, mode: Mode) -> u32 {
     }
 }
 
-/// Random bytes that are an instruction both sides can be asked, or none at all.
-fn instruction(random: &mut Random, mode: Mode, undefined: u32) -> Option<(Vec<u8>, Instruction)> {
+/// Flags that are undefined after an instruction, if `before` are before it.
+pub fn undefined_after(i: &Instruction, before: u32) -> u32 {
+    // OF after rotations through carry by anything but one is undefined, which the decoder does not tell.
+    let rotation = matches!(i.mnemonic(), Mnemonic::Rcl | Mnemonic::Rcr);
+    (before & !(i.rflags_written() | i.rflags_cleared() | i.rflags_set()))
+        | i.rflags_undefined()
+        | if rotation { RflagsBits::OF } else { 0 }
+}
+
+/// Random bytes to be decoded, if it is clear what their prefixes mean.
+pub fn random_bytes(random: &mut Random) -> Option<Vec<u8>> {
     let mut bytes: Vec<u8> = (0..3).flat_map(|_| random.next().to_le_bytes()).collect();
     // A prefix now and then, more often than chance would have it, and the second opcode page.
     const PREFIXES: [u8; 10] = [0x66, 0x67, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x66];
@@ -89,9 +95,27 @@ fn instruction(random: &mut Random, mode: Mode, undefined: u32) -> Option<(Vec<u
     }
     // Which of two repeat prefixes counts the manual does not say: here the last, there REPNE.
     let prefixes = bytes.iter().take_while(|b| PREFIXES.contains(b));
-    if prefixes.clone().any(|b| *b == 0xf2) && prefixes.clone().any(|b| *b == 0xf3) {
-        return None;
-    }
+    let both = prefixes.clone().any(|b| *b == 0xf2) && prefixes.clone().any(|b| *b == 0xf3);
+    (!both).then_some(bytes)
+}
+
+/// An instruction of the processors that are compared, apart from x87 and later extensions.
+pub fn known(i: &Instruction) -> bool {
+    use CpuidFeature as F;
+    i.cpuid_features().iter().all(|f| {
+        matches!(f, F::INTEL8086 | F::INTEL186 | F::INTEL286 | F::INTEL386 | F::INTEL486 | F::CMOV | F::CX8)
+    })
+}
+
+/// SHLD and SHRD of 16 bits: the result of a shift by more is undefined.
+pub fn wide_shift(i: &Instruction) -> bool {
+    matches!(i.mnemonic(), Mnemonic::Shld | Mnemonic::Shrd)
+        && (i.op0_kind() == OpKind::Register && i.op0_register().size() == 2 || i.memory_size().size() == 2)
+}
+
+/// Random bytes that are an instruction both sides can be asked, or none at all.
+fn instruction(random: &mut Random, mode: Mode, undefined: u32) -> Option<(Vec<u8>, Instruction)> {
+    let mut bytes = random_bytes(random)?;
     let bits = if mode == Mode::Real { 16 } else { 32 };
     let mut decoder = Decoder::with_ip(bits, &bytes, 0, DecoderOptions::NO_PAUSE);
     let i = decoder.decode();
@@ -121,10 +145,6 @@ fn instruction(random: &mut Random, mode: Mode, undefined: u32) -> Option<(Vec<u
 }
 
 fn askable(i: &Instruction, mode: Mode) -> bool {
-    use CpuidFeature as F;
-    let known = i.cpuid_features().iter().all(|f| {
-        matches!(f, F::INTEL8086 | F::INTEL186 | F::INTEL286 | F::INTEL386 | F::INTEL486 | F::CMOV | F::CX8)
-    });
     let near = |i: &Instruction| {
         (0..i.op_count()).all(|n| !matches!(i.op_kind(n), OpKind::FarBranch16 | OpKind::FarBranch32))
     };
@@ -177,13 +197,9 @@ fn askable(i: &Instruction, mode: Mode) -> bool {
             | Mnemonic::Ibts
             | Mnemonic::Xbts
             | Mnemonic::Montmul
+            | Mnemonic::Cmpxchg8b
     );
     let far = matches!(i.code(), Code::Call_m1616 | Code::Call_m1632 | Code::Jmp_m1616 | Code::Jmp_m1632);
-    // The result of a shift of 16 bits by more is undefined.
-    let wide = matches!(i.mnemonic(), Mnemonic::Shld | Mnemonic::Shrd)
-        && i.op0_kind() == OpKind::Register
-        && i.op0_register().size() == 2
-        || matches!(i.mnemonic(), Mnemonic::Shld | Mnemonic::Shrd) && i.memory_size().size() == 2;
     // The code segment may be written there; and the code is none of the memory.
     let code = i.segment_prefix() == Register::CS;
     // There the number is taken as signed (manual: "RET", a count of bytes).
@@ -195,12 +211,12 @@ fn askable(i: &Instruction, mode: Mode) -> bool {
     );
     // There the whole of EBP is written; the manual and captured vectors say BP.
     let enter = mode == Mode::Flat && i.code() == Code::Enterw_imm16_imm8;
-    known
+    known(i)
         && near(i)
         && !segment
         && !left_out
         && !far
-        && !wide
+        && !wide_shift(i)
         && !i.is_privileged()
         && !i.has_lock_prefix()
         && !code

@@ -1,44 +1,22 @@
-//! `cargo xtask fuzz-diff`: random instruction sequences here and on Unicorn (QEMU's
-//! translator as a library, from PyPI), and what differs.
+//! `cargo xtask fuzz-diff`: random instruction sequences here and on an independent implementation, and what differs.
 //!
-//! ```text
-//!  seed -> case -> shootdown's machine, step by step  \
-//!             \--> peer.py: Unicorn ------------------ compare: registers, flags that are
-//!                                                      defined, memory, exception
-//! ```
+//! | modes | other side | how |
+//! |---|---|---|
+//! | real, flat | Unicorn | [`unicorn`]: registers set and read from outside |
+//! | protected16, mixed, ring0, ring3, v86 | Bochs, or QEMU | [`guest`]: a guest that is the same on both |
 //!
-//! Two modes: real mode, and flat 32-bit code (here in ring 3 with a supervisor that
-//! catches exceptions; there in ring 0, where the instructions that are asked do the
-//! same). Both sides have [`MEMORY`] bytes of RAM, filled alike. A case in which
-//! either leaves it, or changes its own code, is dropped: there is nothing to compare.
-//!
-//! Differences that are explained, and so not asked or not compared: limits of segments
-//! in real mode, the second encoding of TEST, a RET with a count of 8000 or more, EBP
-//! after a 16-bit ENTER and two repeat prefixes, each of which Unicorn takes otherwise
-//! than the manual or captured vectors say; flags after a branch, where its stop between
-//! instructions loses those that were not computed yet; OF after rotations through carry
-//! by other counts than one, which is undefined.
+//! What is explained stands in `unicorn.rs` and in `guest/explained.rs`.
 
 mod generate;
+mod guest;
 mod ours;
+mod unicorn;
 
 use crate::random::Random;
-use anyhow::{Context, Result, bail};
-use ours::Ours;
-use std::io::{BufReader, BufWriter, Read, Write};
+use anyhow::{Result, bail};
+pub use guest::Peer;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
-/// Bytes of RAM that both sides have.
-pub const MEMORY: usize = 0x2_0000;
-/// Where the code lies, apart from the memory: stores do not come there.
-pub const CODE: u32 = 0x3_0000;
-const PAGE: usize = 4096;
-/// What the other side answers instead of a vector.
-const NONE: i16 = -1;
-const OUTSIDE: i16 = -2;
-/// Differences that are shown in full.
-const SHOWN: usize = 20;
 
 /// How the processor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -47,212 +25,96 @@ pub enum Mode {
     Real,
     /// Flat 32-bit code.
     Flat,
+    /// 16-bit code and stacks in protected mode, in all rings, with segments of all kinds.
+    Protected16,
+    /// Code and stacks of 16 and 32 bits in all combinations, as before.
+    Mixed,
+    /// Ring 0 with paging, and what the system has instructions for.
+    Ring0,
+    /// Ring 3 with paging.
+    Ring3,
+    /// Virtual-8086 mode with paging.
+    V86,
 }
 
-/// One sequence and the state before it.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI.
-    pub regs: [u32; 8],
-    /// EFLAGS.
-    pub flags: u32,
-    /// ES, CS, SS, DS, FS, GS in real mode.
-    pub segments: [u16; 6],
-    /// The instructions.
-    pub code: Vec<u8>,
-    /// How many.
-    pub count: u8,
-    /// The last one repeats.
-    pub repeats: bool,
-    /// The last one is a branch.
-    pub branches: bool,
-    /// Flags undefined after it, in the decoder's numbering.
-    pub undefined: u32,
-}
-
-/// State after a sequence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct After {
-    /// Exception, or [`NONE`].
-    pub vector: i16,
-    /// As before.
-    pub regs: [u32; 8],
-    /// Instruction pointer.
-    pub eip: u32,
-    /// EFLAGS.
-    pub flags: u32,
-    /// Addresses of memory that hold an exception's frame here and are not compared.
-    pub frame: Vec<u32>,
-    /// Pages that changed.
-    pub pages: Vec<(u8, Vec<u8>)>,
-}
-
-/// The other side.
-struct Peer {
-    child: Child,
-    to: BufWriter<ChildStdin>,
-    from: BufReader<ChildStdout>,
-}
-
-impl Peer {
-    fn start(python: &Path, mode: Mode, image: &[u8]) -> Result<Peer> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fuzz_diff/peer.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| {
-                format!(
-                    "{}: cannot be started; accepted is a Python 3 with the package unicorn",
-                    python.display()
-                )
-            })?;
-        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else { bail!("no pipes") };
-        let mut peer = Peer { child, to: BufWriter::new(to), from: BufReader::new(from) };
-        peer.to.write_all(&[if mode == Mode::Real { 16 } else { 32 }])?;
-        peer.to.write_all(image)?;
-        Ok(peer)
-    }
-
-    fn run(&mut self, case: &Case) -> Result<After> {
-        let mut head = vec![case.count, u8::from(case.repeats), case.code.len() as u8, 0];
-        let mut put = |v: u32| head.extend(v.to_le_bytes());
-        case.regs.iter().for_each(|r| put(*r));
-        put(case.flags);
-        case.segments.iter().for_each(|s| head.extend(s.to_le_bytes()));
-        head.extend(&case.code);
-        self.to.write_all(&head)?;
-        self.to.flush()?;
-        let lost = "the other side has ended; is the package unicorn installed for this Python?";
-        let mut b = [0; 2 + 40 + 1];
-        self.from.read_exact(&mut b).context(lost)?;
-        let dword = |n: usize| u32::from_le_bytes(std::array::from_fn(|i| b[2 + 4 * n + i]));
-        let mut pages = Vec::new();
-        for _ in 0..b[42] {
-            let mut number = [0];
-            let mut bytes = vec![0; PAGE];
-            self.from.read_exact(&mut number)?;
-            self.from.read_exact(&mut bytes)?;
-            pages.push((number[0], bytes));
-        }
-        Ok(After {
-            vector: i16::from_le_bytes([b[0], b[1]]),
-            regs: std::array::from_fn(dword),
-            eip: dword(8),
-            flags: dword(9),
-            frame: Vec::new(),
-            pages,
-        })
+impl Mode {
+    /// As the command line has it.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The generator for number `n` of a seed: each case can be had again from its own number.
+fn numbered(seed: u64, n: u64) -> Random {
+    let mut random = Random::new(seed << 40 ^ n);
+    random.next();
+    random
 }
 
 /// What `cargo xtask fuzz-diff` is asked.
 pub struct Options<'a> {
     /// Sequences.
     pub count: u64,
+    /// Number of the first.
+    pub from: u64,
     /// Where the randomness begins.
     pub seed: u64,
     /// How the processor runs.
     pub mode: Mode,
+    /// The other side of the modes that a guest is run for.
+    pub peer: Peer,
     /// A Python with the package unicorn.
     pub python: &'a Path,
 }
 
+/// What came of it all.
+#[derive(Default)]
+pub struct Tally {
+    compared: u64,
+    /// Ended by an exception.
+    faults: u64,
+    differences: u64,
+    dropped: BTreeMap<String, u64>,
+    explained: BTreeMap<&'static str, u64>,
+    vectors: BTreeMap<u32, u64>,
+}
+
+impl Tally {
+    fn drop(&mut self, why: &str) {
+        *self.dropped.entry(why.into()).or_default() += 1;
+    }
+}
+
 /// Runs `count` sequences; fails if any difference has no explanation.
 pub fn run(options: &Options<'_>) -> Result<()> {
-    let mode = options.mode;
-    let mut fill = Random::new(0x5eed);
-    let mut image: Vec<u8> = (0..MEMORY / 8).flat_map(|_| fill.next().to_le_bytes()).collect();
-    ours::prepare_image(&mut image, mode);
-    let mut ours = Ours::new(mode, &image)?;
-    let mut peer = Peer::start(options.python, mode, &image)?;
-    let (mut dropped, mut faults, mut differences) = (0u64, 0u64, 0usize);
-    for n in 0..options.count {
-        // Each case can be had again from its own number.
-        let mut random = Random::new(options.seed << 40 ^ n);
-        random.next();
-        let case = generate::case(&mut random, mode);
-        let theirs = peer.run(&case)?;
-        let Some(here) = ours.run(&case, &image)? else {
-            dropped += 1;
-            continue;
-        };
-        // Unicorn stops at a store into the page that it runs, whatever is stored.
-        let stopped = theirs.vector == NONE
-            && !case.branches
-            && theirs.eip.wrapping_sub(ours::begin(mode)) != case.code.len() as u32;
-        if theirs.vector == OUTSIDE || stopped {
-            dropped += 1;
-            continue;
-        }
-        // Limits of segments in real mode are not checked there.
-        if mode == Mode::Real && matches!(here.vector, 12 | 13) {
-            dropped += 1;
-            continue;
-        }
-        faults += u64::from(here.vector != NONE);
-        let Some(what) = difference(&case, &here, &theirs, mode) else { continue };
-        differences += 1;
-        if differences <= SHOWN {
-            report(options, n, &case, &what, &here, &theirs);
-        }
-    }
+    let tally = match options.mode {
+        Mode::Real | Mode::Flat => unicorn::run(options)?,
+        _ => guest::run(options)?,
+    };
+    let sum = |m: &BTreeMap<String, u64>| m.values().sum::<u64>();
     println!(
-        "{mode:?}: {} sequences, {faults} of them faulting, {dropped} dropped (they leave the memory), {differences} differences",
-        options.count
+        "{}: {} sequences compared, {} of them faulting, {} dropped, {} explained, {} differences",
+        options.mode.name(),
+        tally.compared,
+        tally.faults,
+        sum(&tally.dropped),
+        tally.explained.values().sum::<u64>(),
+        tally.differences
     );
-    if differences > 0 {
-        bail!("{differences} differences");
+    tally.dropped.iter().for_each(|(why, n)| println!("  dropped {n}: {why}"));
+    tally.explained.iter().for_each(|(why, n)| println!("  explained {n}: {why}"));
+    if !tally.vectors.is_empty() {
+        let each: Vec<_> = tally.vectors.iter().map(|(v, n)| format!("{v}: {n}")).collect();
+        println!("  by vector {}", each.join(", "));
+    }
+    if tally.differences > 0 {
+        bail!("{} differences", tally.differences);
     }
     Ok(())
 }
 
-/// What differs first.
-fn difference(case: &Case, here: &After, theirs: &After, mode: Mode) -> Option<String> {
-    if here.vector != theirs.vector {
-        return Some(format!("exception {} here, {} there", here.vector, theirs.vector));
-    }
-    for (n, name) in ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"].into_iter().enumerate() {
-        if here.regs[n] != theirs.regs[n] {
-            return Some(format!("{name} {:#x} here, {:#x} there", here.regs[n], theirs.regs[n]));
-        }
-    }
-    let eip = if mode == Mode::Real { 0xffff } else { u32::MAX };
-    if (here.eip ^ theirs.eip) & eip != 0 {
-        return Some(format!("eip {:#x} here, {:#x} there", here.eip, theirs.eip));
-    }
-    let mask = 0xcd5 & !processor_flags(case.undefined);
-    // A stop between instructions loses flags there that were not computed yet.
-    let precise = here.vector == NONE && !case.branches;
-    if precise && (here.flags ^ theirs.flags) & mask != 0 {
-        return Some(format!("flags {:#x} here, {:#x} there, compared {mask:#x}", here.flags, theirs.flags));
-    }
-    if memory(here, theirs, here) != memory(theirs, here, here) {
-        return Some("memory".into());
-    }
-    None
-}
-
-/// The changed pages of one side, but for the frame: a page in which nothing else changed may have changed on one side
-/// alone.
-fn memory(of: &After, other: &After, here: &After) -> Vec<(u8, Vec<u8>)> {
-    let mut pages = of.pages.clone();
-    for at in &here.frame {
-        for (_, bytes) in pages.iter_mut().filter(|(n, _)| u32::from(*n) == at >> 12) {
-            bytes[(at & 0xfff) as usize] = 0;
-        }
-    }
-    let touched = |n: u8| here.frame.iter().any(|at| at >> 12 == u32::from(n));
-    pages.retain(|(n, _)| !touched(*n) || other.pages.iter().any(|p| p.0 == *n));
-    pages
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The decoder's flags as bits of EFLAGS.
@@ -262,24 +124,4 @@ fn processor_flags(bits: u32) -> u32 {
         .into_iter()
         .filter(|(b, _)| bits & b != 0)
         .fold(0, |m, (_, f)| m | f)
-}
-
-fn report(options: &Options<'_>, n: u64, case: &Case, what: &str, here: &After, theirs: &After) {
-    let hex = |b: &[u8]| b.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
-    println!("case {n} of seed {}, {:?}: {what}", options.seed, options.mode);
-    println!("  code {}", hex(&case.code));
-    let bits = if options.mode == Mode::Real { 16 } else { 32 };
-    for i in iced_x86::Decoder::new(bits, &case.code, 0).into_iter() {
-        println!("    {:?}", i.code());
-    }
-    println!("  before {:08x?} flags {:04x} segments {:04x?}", case.regs, case.flags, case.segments);
-    println!("  here   {:08x?} flags {:04x} eip {:08x}", here.regs, here.flags, here.eip);
-    println!("  there  {:08x?} flags {:04x} eip {:08x}", theirs.regs, theirs.flags, theirs.eip);
-    for (a, b) in here.pages.iter().zip(&theirs.pages).filter(|(a, b)| a != b).take(1) {
-        let first = a.1.iter().zip(&b.1).position(|(a, b)| a != b).unwrap_or(0);
-        println!(
-            "  memory: page {:#x} here, {:#x} there, at {first:#x}: {:02x} here, {:02x} there",
-            a.0, b.0, a.1[first], b.1[first]
-        );
-    }
 }

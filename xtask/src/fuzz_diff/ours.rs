@@ -1,6 +1,7 @@
 //! This side: a machine with one processor, stepped through a case.
 
-use super::{After, CODE, Case, MEMORY, Mode, NONE, PAGE};
+use super::Mode;
+use super::unicorn::{After, CODE, Case, MEMORY, NONE, PAGE};
 use anyhow::Result;
 use shootdown_emu::addr::Frame;
 use shootdown_emu::cpu::op::{CS, DS, ES, FS, GS, SS};
@@ -107,7 +108,7 @@ impl Ours {
         let cpu = &self.machine.cpus()[0];
         match self.mode {
             Mode::Real => cpu.seg[CS as usize].selector == REAL_HANDLERS,
-            Mode::Flat => cpu.cpl == 0,
+            _ => cpu.cpl == 0,
         }
     }
 
@@ -151,13 +152,6 @@ impl Ours {
             self.machine.bus().ram.peek(u64::from(at), &mut b).then(|| u32::from_le_bytes(b))
         };
         match self.mode {
-            Mode::Flat => {
-                let vector = (cpu.eip.wrapping_sub(HANDLERS) / 16) as i16;
-                let at = cpu.regs[4] + if matches!(vector, 8 | 10..=14 | 17) { 4 } else { 0 };
-                let (eip, flags) = (dword(at)?, dword(at + 8)? & !RF);
-                regs[4] = dword(at + 12)?;
-                Some(After { vector, regs, eip, flags, frame: Vec::new(), pages: Vec::new() })
-            }
             Mode::Real => {
                 let vector = (cpu.eip / 16) as i16;
                 let base = cpu.seg[SS as usize].base;
@@ -166,6 +160,13 @@ impl Ours {
                 regs[4] = regs[4] & 0xffff_0000 | regs[4].wrapping_add(6) & 0xffff;
                 let frame = (0..6).map(at).collect();
                 Some(After { vector, regs, eip, flags: dword(at(4))? & 0xffff, frame, pages: Vec::new() })
+            }
+            _ => {
+                let vector = (cpu.eip.wrapping_sub(HANDLERS) / 16) as i16;
+                let at = cpu.regs[4] + if matches!(vector, 8 | 10..=14 | 17) { 4 } else { 0 };
+                let (eip, flags) = (dword(at)?, dword(at + 8)? & !RF);
+                regs[4] = dword(at + 12)?;
+                Some(After { vector, regs, eip, flags, frame: Vec::new(), pages: Vec::new() })
             }
         }
     }

@@ -1,0 +1,342 @@
+//! Differences that are explained: what the other machine does otherwise than the manual or captures of real
+//! processors say, or what neither of them defines.
+//!
+//! | what | there | here, and why |
+//! |---|---|---|
+//! | ARPL on memory | Bochs asks for write rights first, and sets D | only if RPL changes: "Arpl" of the manual writes only then |
+//! | far pointers, frames of RET and IRET | Bochs reads the selector or the flags first | the offset first; the manual does not say, only CR2 tells |
+//! | a frame that does not fit | Bochs writes what fits | nothing, as captured from processors for PUSHA; the rest alike |
+//! | a call beyond the limit of CS | Bochs has pushed already, or failed to | the limit first (manual, "CALL") |
+//! | POPF in virtual-8086 mode, IOPL < 3 | Bochs reads the stack first | #GP(0) first, as for all that IOPL forbids |
+//! | an inner stack of 16 bits | Bochs loads SP only | ESP whole (manual, "INT n": ESP from the TSS) |
+//! | ENTER, 32-bit operands, 16-bit stack | Bochs writes EBP | BP, as captured from an 80386 |
+//! | IRET to or in virtual-8086 mode, EIP > FFFF | Bochs cuts EIP off, or goes there | #GP(0) (manual, "IRET") |
+//! | a misaligned stack, or one of ring 0, under a far call to a conforming segment | Bochs does not check | #AC or #PF, as for all pushes |
+//! | bytes outside the sequence | Bochs knows MMX and SSE | #UD, as CPUID offers neither |
+//! | a task switch that fails | Bochs loads SS before CS, so CS is not accessed yet | CS first; the manual does not say |
+//! | a frame that an inner stack does not take | Bochs has not marked the stack accessed | it is; the manual does not say |
+//! | REP CMPS, SCAS that fault | Bochs has changed the flags | flags change at the end, as captured from processors |
+//! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
+//! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
+//! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
+
+use super::cases::Case;
+use super::changes;
+use super::layout::{ARENA, STACK_TOP, arena, case, record, selector};
+use super::machines::{Outcome, Peer};
+use iced_x86::{Code, Instruction, Mnemonic};
+use std::collections::BTreeMap;
+
+const AC: u32 = 17;
+const VM: u32 = 1 << 17;
+
+/// Two records that differ.
+struct Pair<'a> {
+    case: &'a Case,
+    here: &'a [u32],
+    there: &'a [u32],
+    /// Names of what differs, but for what follows from something else.
+    names: Vec<&'a str>,
+    /// Addresses that differ: value here, value there.
+    memory: BTreeMap<u32, (Option<u32>, Option<u32>)>,
+}
+
+/// Why these differences are none of ours, if so.
+pub fn explain(
+    peer: Peer,
+    case: &Case,
+    here: &[u32],
+    there: &Outcome,
+    differences: &[String],
+) -> Option<&'static str> {
+    if peer != Peer::Bochs {
+        return None;
+    }
+    let Outcome::Record(there) = there else {
+        // What runs in virtual-8086 mode then may not end.
+        let i = case.instruction_at(here[record::EIP])?;
+        return (i.mnemonic() == Mnemonic::Iretd && here[record::INFO] == 13).then_some(CUT_OFF);
+    };
+    let (a, b) = (changes(case, here), changes(case, there));
+    let memory = a
+        .keys()
+        .chain(b.keys())
+        .filter(|at| a.get(at) != b.get(at))
+        .map(|at| (*at, (a.get(at).copied(), b.get(at).copied())))
+        .collect();
+    let names = differences.iter().map(String::as_str).collect();
+    let p = Pair { case, here, there, names, memory };
+    RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
+}
+
+const CUT_OFF: &str = "IRET to or in virtual-8086 mode takes EIP beyond FFFF";
+
+type Rule = fn(&Pair<'_>) -> bool;
+
+const RULES: &[(Rule, &str)] = &[
+    (arpl, "ARPL asks for write rights"),
+    (pointer_order, "the parts of a far pointer or frame are read in another order"),
+    (call_limit, "a call pushes before the limit of CS is checked"),
+    (v86_popf, "POPF in virtual-8086 mode reads the stack before IOPL is checked"),
+    (partial_frame, "what fits of a frame is written before the fault"),
+    (inner_stack, "SP alone is loaded for an inner stack of 16 bits"),
+    (enter, "ENTER writes all of EBP"),
+    (long_v86, CUT_OFF),
+    (call_rights, "far calls push with the rights of their target and without alignment checks"),
+    (other_page, "bytes of another page are an instruction of MMX or SSE"),
+    (task_order, "what a failing switch of tasks or stacks marks accessed"),
+    (repeated_flags, "a repeated comparison changes flags before its fault"),
+    (own_code, "a repeated instruction writes over itself and is read again"),
+    (prefetch, "the page after the end of the code segment is read, and A set"),
+    (alignment, "#AC comes before page faults"),
+];
+
+impl Pair<'_> {
+    fn only(&self, names: &[&str]) -> bool {
+        self.names.iter().all(|n| names.contains(n))
+    }
+
+    fn has(&self, mnemonics: &[Mnemonic]) -> bool {
+        self.case.instructions().any(|i| mnemonics.contains(&i.mnemonic()))
+    }
+
+    /// The instruction at which a machine stopped.
+    fn at(&self, r: &[u32]) -> Option<Instruction> {
+        self.case.instruction_at(r[record::EIP])
+    }
+
+    fn vectors(&self) -> (u32, u32) {
+        (self.here[record::INFO] & 0xff, self.there[record::INFO] & 0xff)
+    }
+
+    fn same(&self, n: usize) -> bool {
+        self.here[n] == self.there[n]
+    }
+
+    /// Differing words of the frame of the handler, or of the page tables.
+    fn frame_or_tables(&self) -> bool {
+        let frame = |at: u32| (arena::STACKS..arena::STACKS + 0x400).contains(&(at - ARENA));
+        self.memory.keys().all(|at| frame(*at) || self.is_table(*at))
+    }
+
+    fn is_table(&self, at: u32) -> bool {
+        at >= ARENA + arena::DIRECTORY
+    }
+
+    /// The instruction that ended it here goes on into another page, or is none of the sequence's.
+    fn crosses(&self) -> bool {
+        let start =
+            self.case.word(case::CODE_AT).wrapping_add(self.here[record::EIP].wrapping_sub(self.case.eip));
+        self.at(self.here).is_none_or(|i| start >> 12 != (start.wrapping_add(i.len() as u32 - 1)) >> 12)
+    }
+
+    /// Nothing but A and D differs.
+    fn tables_only(&self) -> bool {
+        self.memory.keys().all(|at| self.is_table(*at)) && self.accessed_and_dirty()
+    }
+
+    /// In page tables only A and D differ.
+    fn accessed_and_dirty(&self) -> bool {
+        self.memory.iter().filter(|(at, _)| self.is_table(**at)).all(|(_, (a, b))| match (a, b) {
+            (Some(a), Some(b)) => (a ^ b) & !0x60 == 0,
+            _ => true,
+        })
+    }
+}
+
+fn arpl(p: &Pair<'_>) -> bool {
+    if !p.has(&[Mnemonic::Arpl]) {
+        return false;
+    }
+    // Without a fault of its own it has set D.
+    if p.only(&["memory"]) && p.tables_only() {
+        return true;
+    }
+    p.at(p.there).is_some_and(|i| i.mnemonic() == Mnemonic::Arpl)
+        && matches!(p.vectors().1, 12 | 13 | 14 | AC)
+}
+
+/// Reads several words that belong together.
+fn of_parts(i: &Instruction) -> bool {
+    matches!(i.mnemonic(), Mnemonic::Lds | Mnemonic::Les | Mnemonic::Lss | Mnemonic::Lfs | Mnemonic::Lgs)
+        || matches!(i.mnemonic(), Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd)
+        || matches!(i.code(), Code::Call_m1616 | Code::Call_m1632 | Code::Jmp_m1616 | Code::Jmp_m1632)
+}
+
+fn pointer_order(p: &Pair<'_>) -> bool {
+    let pointer = p.at(p.here).is_some_and(|i| of_parts(&i));
+    let near = p.there[record::CR2].wrapping_sub(p.here[record::CR2]) <= 16;
+    let same_fault = p.same(record::INFO) && p.same(record::EIP);
+    let (here, there) = p.vectors();
+    // Both parts fault, each in its own way.
+    if pointer
+        && p.same(record::EIP)
+        && matches!(here, 12..=14 | AC)
+        && matches!(there, 12..=14 | AC)
+        && p.only(&["vector", "error code", "cr2", "memory"])
+        && p.frame_or_tables()
+    {
+        return true;
+    }
+    let rights = p.only(&["cr2", "error code", "memory"]) && p.frame_or_tables() && p.accessed_and_dirty();
+    let double =
+        p.vectors() == (8, 8) && p.only(&["cr2"]) && near && p.case.instructions().any(|i| of_parts(&i));
+    double || pointer && same_fault && near && (p.only(&["cr2"]) || rights)
+}
+
+fn call_limit(p: &Pair<'_>) -> bool {
+    let (here, there) = p.vectors();
+    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Call)
+        && p.same(record::EIP)
+        && here == 13
+        && p.here[record::ERROR] == 0
+        && matches!(there, 12..=14 | AC)
+        && p.only(&["vector", "error code", "cr2", "memory"])
+}
+
+fn v86_popf(p: &Pair<'_>) -> bool {
+    let (here, there) = p.vectors();
+    p.at(p.here).is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Popf | Mnemonic::Popfd))
+        && p.here[record::FLAGS] & VM != 0
+        && p.same(record::EIP)
+        && (here, p.here[record::ERROR]) == (13, 0)
+        && (matches!(there, 12 | 14 | AC) || p.only(&["memory"]) && p.tables_only())
+}
+
+fn partial_frame(p: &Pair<'_>) -> bool {
+    let pushes = p.at(p.here).is_some_and(|i| {
+        matches!(
+            i.mnemonic(),
+            Mnemonic::Call
+                | Mnemonic::Int
+                | Mnemonic::Into
+                | Mnemonic::Int3
+                | Mnemonic::Int1
+                | Mnemonic::Pusha
+                | Mnemonic::Pushad
+                | Mnemonic::Enter
+        )
+    });
+    // Only in what it does to memory, and only there.
+    let all = p.has(&[Mnemonic::Pusha, Mnemonic::Pushad])
+        && p.same(record::EIP)
+        && matches!(p.vectors(), (12, 14) | (14, 12))
+        && p.only(&["vector", "error code", "cr2", "memory"]);
+    all || pushes
+        && p.only(&["memory"])
+        && matches!(p.vectors().0, 10 | 12 | 13 | 14 | AC)
+        && p.accessed_and_dirty()
+        // A double fault tells of the first one only what it wrote.
+        || p.vectors() == (8, 8)
+            && p.only(&["memory"])
+}
+
+fn inner_stack(p: &Pair<'_>) -> bool {
+    // The harness's own stack is what the upper half is left from.
+    let upper = (STACK_TOP - 1) >> 16;
+    let left = |a: u32, b: u32| (0..4).any(|byte| a ^ b == upper << (8 * byte));
+    let esp = record::EAX + 4;
+    p.only(&["esp", "ebp", "memory"])
+        && (p.same(esp) || p.here[esp] ^ p.there[esp] == upper << 16)
+        && p.memory.len() <= 3
+        && p.memory.values().all(|(a, b)| left(a.unwrap_or(0), b.unwrap_or(0)))
+}
+
+fn enter(p: &Pair<'_>) -> bool {
+    let ebp = record::EAX + 5;
+    p.has(&[Mnemonic::Enter])
+        && p.names.first() == Some(&"ebp")
+        && (p.here[ebp] ^ p.there[ebp]) & 0xffff == 0
+        && p.only(&["ebp"])
+}
+
+fn long_v86(p: &Pair<'_>) -> bool {
+    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
+        && p.here[record::INFO] == 13
+        && p.here[record::ERROR] == 0
+        && p.there[record::FLAGS] & VM != 0
+        && (p.here[record::FLAGS] & VM == 0 || p.there[record::EIP] > 0xffff)
+}
+
+fn call_rights(p: &Pair<'_>) -> bool {
+    let (here, there) = p.vectors();
+    let rights = here == 14 && p.here[record::ERROR] & 5 == 5 && (there, p.same(record::EIP)) != (14, true);
+    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Call) && (here == AC || rights)
+}
+
+fn other_page(p: &Pair<'_>) -> bool {
+    p.here[record::INFO] == 6 && p.at(p.here).is_none_or(|_| p.crosses()) && p.there[record::INFO] != 6
+}
+
+fn task_order(p: &Pair<'_>) -> bool {
+    let tables = |at: u32| (arena::GDT..arena::TSS).contains(&(at - ARENA));
+    let failed = |v: u32| matches!(v, 10..=12);
+    let (here, there) = p.vectors();
+    let marked = |at: u32| (arena::GDT..arena::TSS).contains(&(at - ARENA)) && at & 4 != 0;
+    // Or the frame did not fit on a stack that is marked already.
+    if here == there
+        && matches!(here, 8 | 10..=14)
+        && p.only(&["memory"])
+        && p.memory.keys().all(|at| marked(*at))
+    {
+        return true;
+    }
+    failed(here)
+        && failed(there)
+        && p.same(record::EIP)
+        && p.here[record::SYSTEM] >> 16 != selector::TSS
+        && p.only(&["vector", "error code", "memory"])
+        && p.memory.keys().all(|at| tables(*at) || (arena::STACKS..arena::GDT).contains(&(at - ARENA)))
+}
+
+fn repeated_flags(p: &Pair<'_>) -> bool {
+    let compares = p.at(p.here).is_some_and(|i| {
+        (i.has_rep_prefix() || i.has_repne_prefix())
+            && matches!(
+                i.mnemonic(),
+                Mnemonic::Cmpsb
+                    | Mnemonic::Cmpsw
+                    | Mnemonic::Cmpsd
+                    | Mnemonic::Scasb
+                    | Mnemonic::Scasw
+                    | Mnemonic::Scasd
+            )
+    });
+    compares && p.only(&["eflags"]) && p.vectors().0 != 3
+}
+
+fn own_code(p: &Pair<'_>) -> bool {
+    let repeats = p.case.instructions().any(|i| {
+        (i.has_rep_prefix() || i.has_repne_prefix())
+            && matches!(
+                i.mnemonic(),
+                Mnemonic::Movsb
+                    | Mnemonic::Movsw
+                    | Mnemonic::Movsd
+                    | Mnemonic::Stosb
+                    | Mnemonic::Stosw
+                    | Mnemonic::Stosd
+            )
+    });
+    let code = p.case.word(case::CODE_AT);
+    let touched = |r: &[u32]| {
+        changes(p.case, r).keys().any(|at| (code & !3..code + case::CODE_BYTES as u32).contains(at))
+    };
+    // More than is reported: it went through everything.
+    let all = |r: &[u32]| r[record::CHANGES] as usize > record::MOST_CHANGES;
+    repeats && [p.here, p.there].into_iter().any(|r| touched(r) || all(r))
+}
+
+fn prefetch(p: &Pair<'_>) -> bool {
+    p.crosses()
+        && p.only(&["memory"])
+        && p.tables_only()
+        && p.here[record::INFO] == 13
+        && p.here[record::ERROR] == 0
+}
+
+fn alignment(p: &Pair<'_>) -> bool {
+    let (here, there) = p.vectors();
+    let names = ["vector", "error code", "cr2", "memory", "eflags"];
+    there == AC && p.same(record::EIP) && matches!(here, 12..=14 | AC) && p.only(&names)
+}
