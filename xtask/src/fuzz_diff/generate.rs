@@ -77,9 +77,25 @@ fn value(random: &mut Random, mode: Mode) -> u32 {
 pub fn undefined_after(i: &Instruction, before: u32) -> u32 {
     // OF after rotations through carry by anything but one is undefined, which the decoder does not tell.
     let rotation = matches!(i.mnemonic(), Mnemonic::Rcl | Mnemonic::Rcr);
-    (before & !(i.rflags_written() | i.rflags_cleared() | i.rflags_set()))
-        | i.rflags_undefined()
-        | if rotation { RflagsBits::OF } else { 0 }
+    // Shifts by CL and repeated comparisons leave the flags alone if the count is 0.
+    let by_cl =
+        (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Register && i.op_register(n) == Register::CL);
+    let may_not = matches!(
+        i.mnemonic(),
+        Mnemonic::Shl
+            | Mnemonic::Sal
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Rol
+            | Mnemonic::Ror
+            | Mnemonic::Rcl
+            | Mnemonic::Rcr
+            | Mnemonic::Shld
+            | Mnemonic::Shrd
+    ) && by_cl
+        || i.is_string_instruction() && (i.has_rep_prefix() || i.has_repne_prefix());
+    let changed = if may_not { 0 } else { i.rflags_written() | i.rflags_cleared() | i.rflags_set() };
+    (before & !changed) | i.rflags_undefined() | if rotation { RflagsBits::OF } else { 0 }
 }
 
 /// Random bytes to be decoded, if it is clear what their prefixes mean.

@@ -16,6 +16,7 @@
 //! | a task switch that fails | Bochs loads SS before CS, so CS is not accessed yet | CS first; the manual does not say |
 //! | a frame that an inner stack does not take | Bochs has not marked the stack accessed | it is; the manual does not say |
 //! | REP CMPS, SCAS that fault | Bochs has changed the flags | flags change at the end, as captured from processors |
+//! | a single step within a repeated instruction | Bochs saves RF as 0 | as 1 (manual, "RF in EFLAGS": when interrupted after an iteration) |
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
 //! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
@@ -86,6 +87,7 @@ const RULES: &[(Rule, &str)] = &[
     (other_page, "bytes of another page are an instruction of MMX or SSE"),
     (task_order, "what a failing switch of tasks or stacks marks accessed"),
     (repeated_flags, "a repeated comparison changes flags before its fault"),
+    (step_of_repeated, "RF is not saved by a single step within a repeated instruction"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (alignment, "#AC comes before page faults"),
@@ -232,14 +234,15 @@ fn partial_frame(p: &Pair<'_>) -> bool {
 }
 
 fn inner_stack(p: &Pair<'_>) -> bool {
-    // The harness's own stack is what the upper half is left from.
-    let upper = (STACK_TOP - 1) >> 16;
-    let left = |a: u32, b: u32| (0..4).any(|byte| a ^ b == upper << (8 * byte));
+    // What the upper half is left from: the harness's own stack, or what the case had.
     let esp = record::EAX + 4;
+    let changed = p.here[esp] ^ p.there[esp];
+    let upper = (STACK_TOP - 1) >> 16;
+    let left = |v: u32| v == changed || (0..4).any(|byte| v == upper << (8 * byte));
     p.only(&["esp", "ebp", "memory"])
-        && (p.same(esp) || p.here[esp] ^ p.there[esp] == upper << 16)
+        && changed & 0xffff == 0
         && p.memory.len() <= 3
-        && p.memory.values().all(|(a, b)| left(a.unwrap_or(0), b.unwrap_or(0)))
+        && p.memory.values().all(|(a, b)| left(a.unwrap_or(0) ^ b.unwrap_or(0)))
 }
 
 fn enter(p: &Pair<'_>) -> bool {
@@ -247,7 +250,7 @@ fn enter(p: &Pair<'_>) -> bool {
     p.has(&[Mnemonic::Enter])
         && p.names.first() == Some(&"ebp")
         && (p.here[ebp] ^ p.there[ebp]) & 0xffff == 0
-        && p.only(&["ebp"])
+        && (p.only(&["ebp"]) || p.only(&["ebp", "cr2"]) && p.at(p.here).is_some_and(|i| of_parts(&i)))
 }
 
 fn long_v86(p: &Pair<'_>) -> bool {
@@ -260,7 +263,10 @@ fn long_v86(p: &Pair<'_>) -> bool {
 
 fn call_rights(p: &Pair<'_>) -> bool {
     let (here, there) = p.vectors();
-    let rights = here == 14 && p.here[record::ERROR] & 5 == 5 && (there, p.same(record::EIP)) != (14, true);
+    let user = p.here[record::ERROR] & 4 != 0;
+    let rights = here == 14
+        && user
+        && ((there, p.same(record::EIP)) != (14, true) || p.only(&["error code", "memory"]));
     p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Call) && (here == AC || rights)
 }
 
@@ -303,6 +309,13 @@ fn repeated_flags(p: &Pair<'_>) -> bool {
             )
     });
     compares && p.only(&["eflags"]) && p.vectors().0 != 3
+}
+
+fn step_of_repeated(p: &Pair<'_>) -> bool {
+    let repeats = p.at(p.here).is_some_and(|i| i.has_rep_prefix() || i.has_repne_prefix());
+    let rf =
+        p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
+    repeats && rf && p.vectors() == (1, 1) && p.only(&["eflags"])
 }
 
 fn own_code(p: &Pair<'_>) -> bool {
