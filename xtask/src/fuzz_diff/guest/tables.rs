@@ -369,7 +369,7 @@ impl Batch {
         let ring = code.dpl;
         let stack = self.segments[8 + 2 * ring as usize + random.below(2) as usize];
         let esp = self.stack(random, &stack, true);
-        let eip = self.code().wrapping_sub(code.base) + random.below(0xf00);
+        let eip = self.code().wrapping_sub(code.base).wrapping_add(random.below(0xf00));
         let flags = random.next() as u32 & 0x3cd5 | 2;
         let other = PRISTINE + arena::OTHER_TSS;
         let words = [self.cr3, eip, flags, 1, 2, 3, 4, esp, 5, 6, 7];
@@ -434,7 +434,7 @@ impl Batch {
                 let wide = random.below(2);
                 let target = self.any_selector(random);
                 let base = self.segments.iter().find(|s| s.selector == target & !3).map_or(0, |s| s.base);
-                let offset = self.code().wrapping_sub(base) + random.below(0x1fff);
+                let offset = self.code().wrapping_sub(base).wrapping_add(random.below(0x1fff));
                 let v = gate(4 | wide << 3, dpl, present, target, offset, random.below(6));
                 let table = if selector & 4 != 0 { arena::LDT } else { arena::GDT };
                 self.put64(PRISTINE + table + (selector & !7), v);
