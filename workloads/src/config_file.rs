@@ -48,15 +48,21 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>, FileError> {
 
 /// Reads the text of a file; `path` is for messages.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<(String, String)>, FileError> {
-    let table: toml::Table = toml::from_str(text).map_err(|e| FileError::Syntax {
-        path: path.into(),
-        line: text.bytes().take(e.span().map_or(0, |s| s.start)).filter(|&b| b == b'\n').count() + 1,
-        message: e.message().split_whitespace().collect::<Vec<_>>().join(" "),
+    let table: toml::Table = toml::from_str(text).map_err(|e| {
+        let (line, message) = told(text, &e);
+        FileError::Syntax { path: path.into(), line, message }
     })?;
     let mut pairs = Vec::new();
     flatten(path, "", &table, &mut pairs)?;
     pairs.sort();
     Ok(pairs)
+}
+
+/// Where in the text an error is, as a line from 1, and what it is, on one line.
+pub(crate) fn told(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let before = text.bytes().take(error.span().map_or(0, |s| s.start));
+    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    (before.filter(|&b| b == b'\n').count() + 1, message)
 }
 
 fn flatten(

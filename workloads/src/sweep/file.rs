@@ -29,6 +29,8 @@ use serde::Deserialize;
 use thiserror::Error;
 use toml::{Table, Value};
 
+use crate::config_file::told;
+
 /// The most values of one range, and the most cells of a sweep.
 pub const MAX_CELLS: usize = 10_000_000;
 
@@ -104,10 +106,9 @@ impl Study {
 
     /// Reads the text of a file; `path` is for messages and for a name.
     pub fn parse(path: &Path, text: &str) -> Result<Study, StudyError> {
-        let shape: Shape = toml::from_str(text).map_err(|e| StudyError::Syntax {
-            path: path.into(),
-            line: text.bytes().take(e.span().map_or(0, |s| s.start)).filter(|&b| b == b'\n').count() + 1,
-            message: e.message().split_whitespace().collect::<Vec<_>>().join(" "),
+        let shape: Shape = toml::from_str(text).map_err(|e| {
+            let (line, message) = told(text, &e);
+            StudyError::Syntax { path: path.into(), line, message }
         })?;
         let name = shape.name.clone().unwrap_or_else(|| {
             path.file_stem().map_or_else(|| "sweep".into(), |stem| stem.to_string_lossy().into_owned())
