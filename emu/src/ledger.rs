@@ -101,6 +101,8 @@ pub struct Ledger {
     kind: [u64; Kind::ALL.len()],
     current: Activity,
     since: u64,
+    /// Changes of activity and their cycles, while somebody wants them.
+    log: Option<Vec<(u64, Activity)>>,
 }
 
 impl Default for Ledger {
@@ -110,6 +112,7 @@ impl Default for Ledger {
             kind: [0; Kind::ALL.len()],
             current: Activity::Kernel,
             since: 0,
+            log: None,
         }
     }
 }
@@ -142,6 +145,19 @@ impl Ledger {
         self.activity[self.current as usize] += now.saturating_sub(self.since);
         self.since = self.since.max(now);
         self.current = activity;
+        if let Some(log) = &mut self.log {
+            log.push((self.since, activity));
+        }
+    }
+
+    /// Notes changes of activity from now on, beginning with the present one, or no more.
+    pub(crate) fn keep_log(&mut self, wanted: bool) {
+        self.log = wanted.then(|| vec![(self.since, self.current)]);
+    }
+
+    /// The changes since the last call.
+    pub(crate) fn take_log(&mut self) -> impl Iterator<Item = (u64, Activity)> {
+        self.log.iter_mut().flat_map(|log| log.drain(..))
     }
 
     /// The activity that cycles are charged to now.

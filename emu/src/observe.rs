@@ -5,7 +5,7 @@
 //! hands the buffer to the observer between slices. With nobody listening the
 //! mask is empty and nothing is built.
 
-use shootdown_abi::Mark;
+use shootdown_abi::{Activity, Mark};
 
 bitflags::bitflags! {
     /// Classes of events that an observer wants.
@@ -17,7 +17,7 @@ bitflags::bitflags! {
         const FLUSHES = 2;
         /// IPIs sent and accepted.
         const IPIS = 4;
-        /// Interrupts and exceptions taken, and returns.
+        /// Interrupts and exceptions taken.
         const INTERRUPTS = 8;
         /// Marks of the guest.
         const MARKS = 16;
@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const CONSOLE = 64;
         /// Writes to ports, marks not.
         const PORTS = 128;
+        /// Changes of activity in the ledger.
+        const ACTIVITY = 256;
     }
 }
 
@@ -56,13 +58,21 @@ pub enum What {
     GlobalFlush,
     /// An IPI was sent: vector and the mask of target processors.
     IpiSent {
+        /// Number of the message in this machine, from 1.
+        message: u64,
+        /// Does it interrupt by its vector? Else it is an INIT, a start-up, an NMI ..., and no arrival is told.
+        by_vector: bool,
         /// Vector of the message.
         vector: u8,
         /// Bit n set: processor n is a target.
         targets: u64,
+        /// Cycle at which it left: later than it was sent where a serial bus was busy.
+        left: u64,
     },
-    /// An IPI arrived at this processor's local APIC.
+    /// An IPI by vector arrived at this processor's local APIC.
     IpiArrived {
+        /// Number of the message.
+        message: u64,
         /// Vector of the message.
         vector: u8,
         /// The sender.
@@ -72,6 +82,8 @@ pub enum What {
     Interrupt(u8),
     /// The guest's mark and its payload.
     Mark(Mark, u32),
+    /// From now on the ledger books to this activity.
+    Activity(Activity),
     /// A port was written, whether anything is there or not.
     PortWrite {
         /// The port.
@@ -89,7 +101,7 @@ pub enum What {
 pub trait Observer {
     /// Which classes of events to deliver.
     fn wanted(&self) -> Wanted;
-    /// One event.
+    /// One event. Who listens beside others hears what they want, too.
     fn event(&mut self, event: &Event);
     /// Output of the guest's serial port since the last call, if [`Wanted::CONSOLE`] is wanted.
     fn console(&mut self, _bytes: &[u8]) {}
@@ -105,6 +117,25 @@ impl Observer for Nobody {
         Wanted::empty()
     }
     fn event(&mut self, _: &Event) {}
+}
+
+/// Two observers of one run: both hear what either wants.
+impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
+    fn wanted(&self) -> Wanted {
+        self.0.wanted() | self.1.wanted()
+    }
+    fn event(&mut self, event: &Event) {
+        self.0.event(event);
+        self.1.event(event);
+    }
+    fn console(&mut self, bytes: &[u8]) {
+        self.0.console(bytes);
+        self.1.console(bytes);
+    }
+    fn debug_port(&mut self, bytes: &[u8]) {
+        self.0.debug_port(bytes);
+        self.1.debug_port(bytes);
+    }
 }
 
 /// Events waiting for the observer.

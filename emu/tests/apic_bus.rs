@@ -75,7 +75,7 @@ fn run(machine: &mut Machine) -> Traffic {
     assert!(machine.ledgers_balance());
     let sent = |e: &Event| matches!(e.what, What::IpiSent { .. }).then_some((e.cycle, e.cpu));
     let arrived = |e: &Event| match e.what {
-        What::IpiArrived { vector: VECTOR, from } => Some((e.cycle, e.cpu, from)),
+        What::IpiArrived { vector: VECTOR, from, .. } => Some((e.cycle, e.cpu, from)),
         _ => None,
     };
     Traffic {

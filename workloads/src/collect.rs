@@ -133,7 +133,7 @@ impl Observer for Collector {
         self.waits.event(event);
         match event.what {
             What::Mark(mark, payload) => self.mark(cpu, event.cycle, mark, payload),
-            What::IpiSent { vector: FLUSH_VECTOR, targets } if self.measuring => {
+            What::IpiSent { vector: FLUSH_VECTOR, targets, .. } if self.measuring => {
                 self.flush_ipis += 1;
                 self.flush_ipi_targets += u64::from(targets.count_ones());
             }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn a_target_is_timed_from_the_arrival() {
         let mut c = Collector::new();
-        let arrived = What::IpiArrived { vector: FLUSH_VECTOR, from: 0 };
+        let arrived = What::IpiArrived { message: 1, vector: FLUSH_VECTOR, from: 0 };
         see(&mut c, 0, 0, What::Mark(Mark::RoiBegin, 0));
         see(&mut c, 1, 1000, arrived);
         see(&mut c, 1, 1100, arrived);

@@ -17,7 +17,7 @@
 //! | `--set key=value` | `cell.rs`, `kernel.rs` |
 //! | configuration files | `config_file.rs` |
 //! | latencies | `collect.rs`; what was waited for `waits.rs` |
-//! | one run | `run.rs` |
+//! | one run | `run.rs`; its single shootdowns `timeline/` |
 //! | several runs side by side | `compare.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
@@ -47,6 +47,7 @@ pub mod strategy;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod timeline;
 pub mod validation;
 pub mod waits;
 pub mod workload;

@@ -463,7 +463,7 @@ impl Row {
 }
 
 /// Begin and end of the region of interest; of as much of it as there was, if the guest did not get to its end.
-fn edges<'a>(machine: &'a Machine, all: &'a Snapshot) -> (Option<&'a Snapshot>, &'a Snapshot) {
+pub(crate) fn edges<'a>(machine: &'a Machine, all: &'a Snapshot) -> (Option<&'a Snapshot>, &'a Snapshot) {
     match machine.region_of_interest() {
         (Some(begin), Some(end)) if end.cycles() >= begin.cycles() => (Some(begin), end),
         (begin, _) => (begin, all),

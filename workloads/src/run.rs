@@ -6,6 +6,7 @@ use crate::report::Row;
 use crate::{image, state};
 use shootdown_abi::exit;
 use shootdown_emu::loader::{BootRequest, LoadError, Module};
+use shootdown_emu::observe::{Nobody, Observer};
 use shootdown_emu::{ConfigError, Machine, Stop};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -62,6 +63,15 @@ impl Outcome {
 
 /// Runs a cell. When `interrupt` becomes true the run ends with [`Stop::Interrupted`].
 pub fn run(cell: &Cell, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError> {
+    observed(cell, interrupt, &mut Nobody).map(|(outcome, _)| outcome)
+}
+
+/// The same with an observer beside the one that makes the figures; the machine as it stopped.
+pub fn observed(
+    cell: &Cell,
+    interrupt: &Arc<AtomicBool>,
+    observer: &mut dyn Observer,
+) -> Result<(Outcome, Machine), RunError> {
     cell.validate()?;
     let mut machine = Machine::new(cell.machine.clone())?;
     machine.load_multiboot(&BootRequest {
@@ -76,18 +86,19 @@ pub fn run(cell: &Cell, interrupt: &Arc<AtomicBool>) -> Result<Outcome, RunError
         machine.set_patience(cycles);
     }
     let mut collector = Collector::new();
-    let stop = machine.run(&mut collector);
+    let stop = machine.run(&mut (&mut collector, observer));
     let console = String::from_utf8_lossy(&machine.take_console()).replace('\r', "");
     if stop == Stop::Exit(exit::BAD_COMMAND_LINE) {
         return Err(RunError::Refused(refusal(&console)));
     }
-    Ok(Outcome {
+    let outcome = Outcome {
         row: Row::new(cell.strategy, &machine, &collector, &stop, &console),
         state: (!matches!(stop, Stop::Exit(_) | Stop::Interrupted)).then(|| state::describe(&machine)),
         instructions: machine.snapshot().totals().instructions,
         stop,
         console,
-    })
+    };
+    Ok((outcome, machine))
 }
 
 /// The line in which the guest says why it refuses.

@@ -221,7 +221,7 @@ impl WaitCollector {
                     t.told.push(holder);
                 }
             }
-            What::IpiSent { vector: FLUSH_VECTOR, targets } => t.sent.push_back((cycle, targets)),
+            What::IpiSent { vector: FLUSH_VECTOR, targets, .. } => t.sent.push_back((cycle, targets)),
             What::IpiArrived { vector: FLUSH_VECTOR, .. } => {
                 // A second one before the first is taken is the same request to the local APIC.
                 t.arrival.get_or_insert((cycle, t.activity == Some(Activity::Idle)));

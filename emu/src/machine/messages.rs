@@ -15,11 +15,19 @@ use crate::device::io_apic::Message;
 use crate::observe::{Wanted, What};
 use std::cmp::Reverse;
 
+/// Who sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sender {
+    cpu: usize,
+    /// Number of the message, from 1.
+    message: u64,
+}
+
 /// What arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
     /// A message of a processor, or of the I/O APIC.
-    Message { from: Option<usize>, delivery: Delivery, vector: u8, trigger: Trigger },
+    Message { from: Option<Sender>, delivery: Delivery, vector: u8, trigger: Trigger },
     /// The line of the 8259 pair has changed to this level.
     Intr(bool),
     /// The NMI line has risen, and falls again.
@@ -45,6 +53,11 @@ impl PartialOrd for Arrival {
     fn partial_cmp(&self, other: &Arrival) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// Does such a message put its vector into the targets' IRRs?
+fn by_vector(mode: Delivery) -> bool {
+    matches!(mode, Delivery::Fixed | Delivery::LowestPriority)
 }
 
 impl Machine {
@@ -97,7 +110,7 @@ impl Machine {
         &mut self,
         i: usize,
         cycle: u64,
-        from: Option<usize>,
+        from: Option<Sender>,
         delivery: Delivery,
         vector: u8,
         trigger: Trigger,
@@ -106,9 +119,9 @@ impl Machine {
         match delivery {
             Delivery::Fixed | Delivery::LowestPriority => {
                 c.apic.accept(vector, trigger);
-                if let Some(from) = from {
+                if let Some(Sender { cpu, message }) = from {
                     c.count.ipis_received += 1;
-                    let what = What::IpiArrived { vector, from: from as u8 };
+                    let what = What::IpiArrived { message, vector, from: cpu as u8 };
                     self.bus.events.push(Wanted::IPIS, i, cycle, what);
                 }
             }
@@ -170,7 +183,7 @@ impl Machine {
         targets(ipi, from, self.config.apic_kind(), self.cpus.iter().map(|c| c.apic.view(ipi.vector)))
     }
 
-    fn post_all(&mut self, from: Option<usize>, ipi: &Ipi, mask: u64, leaves: u64, trigger: Trigger) {
+    fn post_all(&mut self, from: Option<Sender>, ipi: &Ipi, mask: u64, leaves: u64, trigger: Trigger) {
         let signal = Signal::Message { from, delivery: ipi.mode, vector: ipi.vector, trigger };
         for j in (0..self.cpus.len()).filter(|j| mask >> j & 1 != 0) {
             let latency = self.latency(j);
@@ -192,16 +205,24 @@ impl Machine {
         }
         let mask = self.targets(ipi, from);
         self.cpus[from].count.ipis += 1;
-        let what = What::IpiSent { vector: ipi.vector, targets: mask };
+        self.messages += 1;
+        let sender = Sender { cpu: from, message: self.messages };
+        let what = What::IpiSent {
+            message: self.messages,
+            by_vector: by_vector(ipi.mode),
+            vector: ipi.vector,
+            targets: mask,
+            left: leaves,
+        };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
         self.refused(from, ipi, mask);
         // The trigger mode of a command counts for INIT alone.
-        self.post_all(Some(from), ipi, mask, leaves, Trigger::Edge);
+        self.post_all(Some(sender), ipi, mask, leaves, Trigger::Edge);
     }
 
     /// A P6 tells in its error register when nobody accepts a message.
     fn refused(&mut self, from: usize, ipi: &Ipi, mask: u64) {
-        let by_vector = matches!(ipi.mode, Delivery::Fixed | Delivery::LowestPriority);
+        let by_vector = by_vector(ipi.mode);
         let meant = |j: usize| mask >> j & 1 != 0;
         let accepts = |(j, c): (usize, &Cpu)| meant(j) && (!by_vector || c.apic.enabled());
         if self.config.apic_kind() == Kind::P6 && !self.cpus.iter().enumerate().any(accepts) {

@@ -31,7 +31,7 @@ use crate::device::Devices;
 use crate::ledger::Kind;
 use crate::loader::{BootRequest, LoadError};
 use crate::mmu::{self, Mmu, MmuOptions};
-use crate::observe::{Observer, Wanted};
+use crate::observe::{Observer, Wanted, What};
 use crate::snapshot::{CpuSnapshot, Snapshot};
 use crate::stop::Stop;
 use messages::Arrival;
@@ -54,7 +54,10 @@ pub struct Machine {
     blocks: Blocks,
     options: RunOptions,
     lookahead: u64,
+    /// What was posted to inboxes so far.
     sent: u64,
+    /// Messages that processors have sent so far.
+    messages: u64,
     /// When the serial APIC bus is free again.
     apic_bus_free: u64,
     random: u64,
@@ -124,6 +127,7 @@ impl Machine {
             },
             lookahead: order::lookahead(&costs, config.timing, config.slice),
             sent: 0,
+            messages: 0,
             apic_bus_free: 0,
             random: mix(config.seed, 1 << 32),
             interrupt: None,
@@ -268,6 +272,8 @@ impl Machine {
     /// Runs until something ends the run.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Stop {
         self.bus.events.wanted = observer.wanted();
+        let log = observer.wanted().contains(Wanted::ACTIVITY);
+        self.cpus.iter_mut().for_each(|c| c.ledger.keep_log(log));
         (0..self.cpus.len()).for_each(|i| self.retime(i));
         let stop = loop {
             if let Some(stop) = self.turn() {
@@ -302,11 +308,28 @@ impl Machine {
                 observer.debug_port(&output);
             }
         }
+        if self.bus.events.wanted.contains(Wanted::ACTIVITY) {
+            self.tell_activities();
+        }
         if !self.bus.events.events.is_empty() {
             for e in &self.bus.events.events {
                 observer.event(e);
             }
             self.bus.events.events.clear();
+        }
+    }
+
+    /// Puts the changes of activity of this turn where they belong among its events.
+    fn tell_activities(&mut self) {
+        let before = self.bus.events.events.len();
+        for c in &mut self.cpus {
+            let id = c.id;
+            for (cycle, activity) in c.ledger.take_log() {
+                self.bus.events.push(Wanted::ACTIVITY, id, cycle, What::Activity(activity));
+            }
+        }
+        if self.bus.events.events.len() > before {
+            self.bus.events.events.sort_by_key(|e| e.cycle);
         }
     }
 

@@ -66,9 +66,14 @@ fn an_ack_wait_is_split_by_the_target_that_comes_last() {
     let mut c = WaitCollector::default();
     see(&mut c, 0, 0, What::Mark(Mark::RoiBegin, 0));
     activity(&mut c, 0, 110, AckWait);
-    see(&mut c, 0, 100, What::IpiSent { vector: FLUSH_VECTOR, targets: 0b110 });
+    see(
+        &mut c,
+        0,
+        100,
+        What::IpiSent { message: 1, by_vector: true, vector: FLUSH_VECTOR, targets: 0b110, left: 100 },
+    );
     for (cpu, late) in [(1, 0), (2, 100)] {
-        see(&mut c, cpu, 150, What::IpiArrived { vector: FLUSH_VECTOR, from: 0 });
+        see(&mut c, cpu, 150, What::IpiArrived { message: 1, vector: FLUSH_VECTOR, from: 0 });
         see(&mut c, cpu, 160 + late, What::Interrupt(FLUSH_VECTOR));
         activity(&mut c, cpu, 175 + late, IpiHandler);
         see(&mut c, cpu, 180 + late, What::Mark(Mark::HandlerBegin, 0));
