@@ -68,6 +68,10 @@ pub struct Boot {
     /// Write statistics as JSON
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Write what every processor did as a timeline for Perfetto (.pftrace): the region of interest if the guest marks
+    /// one, else all
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
     /// Pass what the guest writes to port 0xe9 on to standard error
     #[arg(long)]
     pub debug_port: bool,
@@ -155,6 +159,9 @@ pub struct Run {
     /// The strategy (`list strategies`) [default: batched]
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<String>,
+    /// Write the region of interest as a timeline of single shootdowns for Perfetto (.pftrace)
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
     /// The cell.
     #[command(flatten)]
     pub cell: Cell,

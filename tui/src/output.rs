@@ -91,11 +91,11 @@ impl Sink {
     }
 
     /// Writes the whole result.
-    pub fn write(self, text: &str) -> Result<()> {
+    pub fn write(self, result: impl AsRef<[u8]>) -> Result<()> {
         match self {
             Sink::Stdout => {
                 let mut out = io::stdout().lock();
-                out.write_all(text.as_bytes())?;
+                out.write_all(result.as_ref())?;
                 out.flush()?;
             }
             Sink::File { path, mut file, .. } => {
@@ -103,7 +103,7 @@ impl Sink {
                 if file.metadata().is_ok_and(|m| m.is_file()) {
                     file.set_len(0).with_context(|| format!("cannot write {}", path.display()))?;
                 }
-                file.write_all(text.as_bytes())
+                file.write_all(result.as_ref())
                     .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }

@@ -29,11 +29,20 @@ pub fn compare(
     strategies: &[Strategy],
     interrupt: &Arc<AtomicBool>,
 ) -> Result<Comparison, RunError> {
+    compare_by(cell, strategies, |cell| run(cell, interrupt))
+}
+
+/// The same with another way to run a cell.
+pub fn compare_by(
+    cell: &Cell,
+    strategies: &[Strategy],
+    run: impl Fn(&Cell) -> Result<Outcome, RunError> + Sync,
+) -> Result<Comparison, RunError> {
     let cells: Vec<Cell> = strategies.iter().map(|&strategy| cell.with(strategy)).collect();
     for cell in &cells {
         cell.validate()?;
     }
-    let results: Vec<Result<Outcome, RunError>> = cells.par_iter().map(|cell| run(cell, interrupt)).collect();
+    let results: Vec<Result<Outcome, RunError>> = cells.par_iter().map(&run).collect();
     let (mut outcomes, mut interrupted) = (Vec::new(), Vec::new());
     for (result, &strategy) in results.into_iter().zip(strategies) {
         let outcome = result?;

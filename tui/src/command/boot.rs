@@ -1,8 +1,8 @@
 //! `boot`: any Multiboot kernel; its serial port to standard output, its exit status as ours.
 
 use crate::cli::Boot;
-use crate::interrupt;
 use crate::output::{Sink, Status, message};
+use crate::{command, interrupt};
 use anyhow::{Context, Result, bail};
 use shootdown_emu::config::Strictness;
 use shootdown_emu::cost::DEFAULT_PRESET;
@@ -11,6 +11,7 @@ use shootdown_emu::observe::{Event, Observer, Wanted, What};
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
 use shootdown_workloads::boot::{BootConfig, BootStats};
 use shootdown_workloads::state;
+use shootdown_workloads::timeline::Timeline;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +47,11 @@ pub fn run(options: &Boot) -> Result<Status> {
             memory,
         })?;
     }
+    if options.stats.is_some() && options.stats == options.timeline {
+        bail!("--stats and --timeline name the same file; accepted are two");
+    }
     let stats = options.stats.as_deref().map(|p| Sink::open(Some(p))).transpose()?;
+    let timeline_file = options.timeline.as_deref().map(|p| Sink::open(Some(p))).transpose()?;
     let described = BootConfig::new(&machine, &image, &options.append, &modules);
 
     let interrupt = interrupt::flag();
@@ -57,8 +62,12 @@ pub fn run(options: &Boot) -> Result<Status> {
     let debug_port = if options.debug_port { DebugPort::Shown } else { DebugPort::Dropped };
     let ports = options.log_ports.clone();
     let mut console = Console { interrupt, failed: None, debug_port, ports };
+    let mut timeline = Timeline::default();
     let start = Instant::now();
-    let stop = machine.run(&mut console);
+    let stop = match &timeline_file {
+        Some(_) => machine.run(&mut (&mut console, &mut timeline)),
+        None => machine.run(&mut console),
+    };
     console.console(&machine.take_console());
     console.debug_port(&machine.take_debug());
     let result = BootStats::new(&machine, described, &stop);
@@ -73,7 +82,11 @@ pub fn run(options: &Boot) -> Result<Status> {
         message(state::describe(&machine).trim_end());
     }
     if let Some(stats) = stats {
-        stats.write(&result.to_json()?)?;
+        stats.write(result.to_json()?)?;
+    }
+    if let Some(file) = timeline_file {
+        timeline.finish(&machine);
+        command::run::write(file, &timeline, machine.config(), "boot")?;
     }
     if let Some(error) = console.failed {
         return Err(error).context("cannot write the console");

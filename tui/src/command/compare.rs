@@ -4,7 +4,7 @@ use crate::cli::{self, Format};
 use crate::output::{Sink, Status, message};
 use crate::{interrupt, settings};
 use anyhow::Result;
-use shootdown_workloads::compare::{Comparison, compare};
+use shootdown_workloads::compare::{Comparison, compare_by};
 use shootdown_workloads::sensitivity::{runs, sweep};
 use shootdown_workloads::{Cell, Outcome, RunError, Strategy, csv, table};
 use std::sync::Arc;
@@ -18,16 +18,21 @@ pub fn run(options: &cli::Compare) -> Result<Status> {
         Some(names) => settings::strategy_list(names)?,
         None => read.strategies.unwrap_or_else(|| Strategy::COMPARED.to_vec()),
     };
-    cells(&options.cell, &read.cell, &strategies)
+    cells(&options.cell, &read.cell, &strategies, shootdown_workloads::run)
 }
 
-/// Runs a cell under some strategies and writes the result.
-pub fn cells(options: &cli::Cell, cell: &Cell, strategies: &[Strategy]) -> Result<Status> {
+/// Runs a cell under some strategies, each by `run`, and writes the result.
+pub fn cells(
+    options: &cli::Cell,
+    cell: &Cell,
+    strategies: &[Strategy],
+    run: impl Fn(&Cell, &Arc<AtomicBool>) -> Result<Outcome, RunError> + Sync,
+) -> Result<Status> {
     cell.machine.validate()?;
     let sink = Sink::open(options.out.as_deref())?;
     let start = Instant::now();
     let interrupt = interrupt::flag();
-    let compared = compare(cell, strategies, &interrupt).and_then(|mut done| {
+    let compared = compare_by(cell, strategies, |cell| run(cell, &interrupt)).and_then(|mut done| {
         let swept = if options.sensitivity {
             add_sensitivity(&mut done, cell, strategies, &interrupt)?
         } else {

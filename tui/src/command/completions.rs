@@ -9,6 +9,6 @@ use clap::CommandFactory;
 pub fn run(options: &Completions) -> Result<Status> {
     let mut bytes = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "shootdown", &mut bytes);
-    Sink::Stdout.write(&String::from_utf8_lossy(&bytes))?;
+    Sink::Stdout.write(&bytes)?;
     Ok(Status::Sound)
 }

@@ -19,6 +19,6 @@ pub fn run() -> Result<Status> {
         bytes.extend_from_slice(sub.get_about().map(|a| format!("{a}\n")).unwrap_or_default().as_bytes());
         page.render_options_section(&mut bytes)?;
     }
-    Sink::Stdout.write(&String::from_utf8_lossy(&bytes))?;
+    Sink::Stdout.write(&bytes)?;
     Ok(Status::Sound)
 }

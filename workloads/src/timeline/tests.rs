@@ -35,11 +35,7 @@ fn shoot(t: &mut Timeline, message: u64, at: u64) {
 }
 
 fn shootdowns(t: &Timeline) -> Vec<&Shootdown> {
-    let of = |r| match r {
-        &Record::Shootdown(ref s) => Some(s),
-        _ => None,
-    };
-    t.records().iter().filter_map(of).collect()
+    t.records().iter().filter_map(|r| if let Record::Shootdown(s) = r { Some(s) } else { None }).collect()
 }
 
 fn ended() -> Timeline {

@@ -199,7 +199,7 @@ impl Tracks {
             Record::Invalidation(i) => self.invalidation(i),
             Record::Kmap(k) => {
                 let until = until(k.done.map(|(_, at)| at));
-                let mut slice = Slice::new(k.begun, until, "kmap", Category::Kmap);
+                let mut slice = Slice::new(k.begun, until, "kmap()", Category::Kmap);
                 slice.notes.push(("cpu", k.cpu as u64));
                 if let Some((cpu, _)) = k.done.filter(|(cpu, _)| *cpu != k.cpu) {
                     slice.notes.push(("ended on cpu", cpu as u64));
