@@ -29,7 +29,7 @@ pub fn run(options: &Experiment) -> Result<Status> {
     let names: Vec<_> = EXPERIMENTS.iter().map(|e| e.name).collect();
     match options.name.as_str() {
         "list" => {
-            Sink::Stdout.write(&list_text())?;
+            Sink::Stdout.write(list_text())?;
             return Ok(Status::Sound);
         }
         "all" | "validation" => {}
