@@ -152,7 +152,9 @@ impl Ledger {
 
     /// Notes changes of activity from now on, beginning with the present one, or no more.
     pub(crate) fn keep_log(&mut self, wanted: bool) {
-        self.log = wanted.then(|| vec![(self.since, self.current)]);
+        if wanted != self.log.is_some() {
+            self.log = wanted.then(|| vec![(self.since, self.current)]);
+        }
     }
 
     /// The changes since the last call.

@@ -97,12 +97,25 @@ pub enum What {
     Stale(crate::oracle::StaleUse),
 }
 
+/// Whether an observer has seen what it was waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// The machine is to run on.
+    More,
+    /// The machine is to pause ([`Machine::advance`](crate::Machine::advance)); `run` ends as interrupted.
+    Enough,
+}
+
 /// Receives events in order of the simulation (per processor in order of its clock).
 pub trait Observer {
     /// Which classes of events to deliver.
     fn wanted(&self) -> Wanted;
     /// One event. Who listens beside others hears what they want, too.
     fn event(&mut self, event: &Event);
+    /// Asked after events were handed over: run on or pause?
+    fn heard(&mut self) -> Heard {
+        Heard::More
+    }
     /// Output of the guest's serial port since the last call, if [`Wanted::CONSOLE`] is wanted.
     fn console(&mut self, _bytes: &[u8]) {}
     /// Output of the guest's debug port (0xE9) since the last call, if [`Wanted::CONSOLE`] is wanted.
@@ -128,6 +141,12 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
         self.0.event(event);
         self.1.event(event);
     }
+    fn heard(&mut self) -> Heard {
+        match (self.0.heard(), self.1.heard()) {
+            (Heard::More, Heard::More) => Heard::More,
+            _ => Heard::Enough,
+        }
+    }
     fn console(&mut self, bytes: &[u8]) {
         self.0.console(bytes);
         self.1.console(bytes);
@@ -139,7 +158,7 @@ impl<A: Observer + ?Sized, B: Observer + ?Sized> Observer for (&mut A, &mut B) {
 }
 
 /// Events waiting for the observer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EventBuffer {
     pub wanted: Wanted,
     pub events: Vec<Event>,

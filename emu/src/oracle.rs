@@ -95,6 +95,7 @@ const ONE: u32 = 1;
 /// Shadow note bit: used as a PDE that names a table.
 const AS_TABLE: u32 = 4;
 
+#[derive(Clone)]
 struct Shadow {
     frame: u32,
     pae: bool,
@@ -106,6 +107,7 @@ struct Shadow {
 const REPORTS: usize = 32;
 
 /// The oracle of one machine.
+#[derive(Clone)]
 pub struct Oracle {
     /// Shadow number + 1 per frame, 0 = none.
     index: Vec<u32>,

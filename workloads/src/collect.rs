@@ -18,6 +18,7 @@ use shootdown_emu::observe::{Event, Observer, Wanted, What};
 use std::collections::HashMap;
 
 /// Latencies of one run, in cycles.
+#[derive(Clone)]
 pub struct Collector {
     measuring: bool,
     /// Begin of a kmap by task; looked up, never iterated.

@@ -17,7 +17,7 @@
 //! | `--set key=value` | `cell.rs`, `kernel.rs` |
 //! | configuration files | `config_file.rs` |
 //! | latencies | `collect.rs`; what was waited for `waits.rs` |
-//! | one run | `run.rs`; its single shootdowns `timeline/` |
+//! | one run | `run.rs`; its single shootdowns `timeline/`; paused and looked at `live.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
@@ -34,6 +34,7 @@ pub mod csv;
 pub mod export;
 pub mod image;
 pub mod kernel;
+pub mod live;
 pub mod micro;
 pub mod plot;
 pub mod report;
@@ -53,6 +54,7 @@ pub mod waits;
 pub mod workload;
 
 pub use cell::{Cell, KeyError};
+pub use live::Live;
 pub use report::{Report, Row};
 pub use run::{Outcome, RunError, run};
 pub use strategy::Strategy;

@@ -1,11 +1,10 @@
-//! One cell: build the machine, boot the kernel, run to the end, make the row.
+//! One cell, run to its end in one go.
 
 use crate::cell::{Cell, KeyError};
-use crate::collect::Collector;
+use crate::live::Live;
 use crate::report::Row;
-use crate::{image, state};
 use shootdown_abi::exit;
-use shootdown_emu::loader::{BootRequest, LoadError, Module};
+use shootdown_emu::loader::LoadError;
 use shootdown_emu::observe::{Nobody, Observer};
 use shootdown_emu::{ConfigError, Machine, Stop};
 use std::sync::Arc;
@@ -72,37 +71,14 @@ pub fn observed(
     interrupt: &Arc<AtomicBool>,
     observer: &mut dyn Observer,
 ) -> Result<(Outcome, Machine), RunError> {
-    cell.validate()?;
-    let mut machine = Machine::new(cell.machine.clone())?;
-    machine.load_multiboot(&BootRequest {
-        kernel_name: "kernel",
-        kernel: image::KERNEL,
-        arguments: &cell.command_line(),
-        modules: &[Module { string: cell.module_string(), bytes: image::GUEST.to_vec() }],
-        memory: cell.machine.memory,
-    })?;
-    machine.stop_when(Arc::clone(interrupt));
-    if let Some(cycles) = cell.patience {
-        machine.set_patience(cycles);
-    }
-    let mut collector = Collector::new();
-    let stop = machine.run(&mut (&mut collector, observer));
-    let console = String::from_utf8_lossy(&machine.take_console()).replace('\r', "");
-    if stop == Stop::Exit(exit::BAD_COMMAND_LINE) {
-        return Err(RunError::Refused(refusal(&console)));
-    }
-    let outcome = Outcome {
-        row: Row::new(cell.strategy, &machine, &collector, &stop, &console),
-        state: (!matches!(stop, Stop::Exit(_) | Stop::Interrupted)).then(|| state::describe(&machine)),
-        instructions: machine.snapshot().totals().instructions,
-        stop,
-        console,
-    };
-    Ok((outcome, machine))
+    let mut live = Live::new(cell)?;
+    live.stop_when(Arc::clone(interrupt));
+    live.run(observer);
+    Ok((live.outcome()?, live.into_machine()))
 }
 
 /// The line in which the guest says why it refuses.
-fn refusal(console: &str) -> String {
+pub(crate) fn refusal(console: &str) -> String {
     let mut lines = console.lines().map(str::trim).rev();
     let line = lines.find(|line| !line.is_empty() && !line.starts_with("the first process ended"));
     line.unwrap_or("the guest refuses its command line").to_owned()

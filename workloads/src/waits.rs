@@ -95,7 +95,7 @@ struct Handled {
 }
 
 /// What is known of a processor.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Track {
     activity: Option<Activity>,
     /// The wait that it is in.
@@ -125,6 +125,7 @@ enum Phase {
 }
 
 /// Makes [`Waits`] of the events of a run.
+#[derive(Clone)]
 pub struct WaitCollector {
     phase: Phase,
     tracks: Vec<Track>,

@@ -62,6 +62,7 @@ pub(crate) struct CodeWrite {
 }
 
 /// Memory, devices, oracle and notes to the machine.
+#[derive(Clone)]
 pub struct Bus {
     /// Guest memory.
     pub ram: Ram,

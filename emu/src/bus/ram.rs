@@ -44,6 +44,7 @@ pub const MAX_ROM: usize = 16 << 20;
 const SHADOW: usize = 128 << 10;
 
 /// Guest memory.
+#[derive(Clone)]
 pub struct Ram {
     size: u64,
     table: Vec<u32>,

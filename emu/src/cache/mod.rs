@@ -89,6 +89,7 @@ pub(crate) struct Taken {
 }
 
 /// What the processors share: directory, last levels, the order of the clocks.
+#[derive(Clone)]
 pub struct Coherence {
     directory: Directory,
     /// Per socket, where there are any.

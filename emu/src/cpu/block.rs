@@ -59,7 +59,7 @@ pub fn key(pa: u64, mode: Mode) -> u64 {
 }
 
 /// All blocks of a machine, shared by its processors.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Blocks {
     list: Vec<Block>,
     free: Vec<u32>,

@@ -160,6 +160,7 @@ pub struct Msrs {
 }
 
 /// One processor.
+#[derive(Clone)]
 pub struct Cpu {
     /// General registers 0..8; 8 is always zero (no base, no index); the rest is padding for masked indexing.
     pub regs: [u32; 16],

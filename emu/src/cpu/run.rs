@@ -54,6 +54,7 @@ struct Jump {
 }
 
 /// One processor's references to blocks, and its loop's state.
+#[derive(Clone)]
 pub struct Runner {
     jumps: Box<[Jump; JUMPS]>,
     epoch: u64,

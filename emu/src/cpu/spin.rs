@@ -29,7 +29,25 @@ pub(super) struct Spin {
     instructions: u16,
 }
 
+/// Passes of a loop, taken together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passes {
+    /// All their cycles.
+    pub cycles: u64,
+    /// Those of locked operations among them.
+    pub locked: u64,
+    /// Instructions completed.
+    pub instructions: u64,
+}
+
 impl Spin {
+    /// Whole passes that begin below `until` and end below the processor's next event.
+    fn passes(&self, cpu: &Cpu, until: u64) -> u64 {
+        let cost = u64::from(self.cost.max(1));
+        let wanted = until.saturating_sub(cpu.clock).div_ceil(cost);
+        wanted.min(cpu.event_at.saturating_sub(cpu.clock).saturating_sub(1) / cost)
+    }
+
     /// Moves the processor by `n` passes.
     fn pass(&mut self, cpu: &mut Cpu, n: u64) {
         cpu.clock += n * u64::from(self.cost);
@@ -74,10 +92,19 @@ impl Runner {
     /// Moves a parked processor by as many whole passes as begin below `until` and end below its next event.
     pub fn pass_until(&mut self, cpu: &mut Cpu, until: u64) {
         let Some(s) = &mut self.spin else { return };
-        let cost = u64::from(s.cost.max(1));
-        let wanted = until.saturating_sub(cpu.clock).div_ceil(cost);
-        let n = wanted.min(cpu.event_at.saturating_sub(cpu.clock).saturating_sub(1) / cost);
+        let n = s.passes(cpu, until);
         s.pass(cpu, n);
+    }
+
+    /// What [`Runner::pass_until`] would add, for those who only look.
+    pub fn peek_passes(&self, cpu: &Cpu, until: u64) -> Passes {
+        let Some(s) = self.spin else { return Passes::default() };
+        let n = s.passes(cpu, until);
+        Passes {
+            cycles: n * u64::from(s.cost),
+            locked: n * u64::from(s.locked),
+            instructions: n * u64::from(s.instructions),
+        }
     }
 
     /// If a pass through the block began and ended in the same state and nothing but static cost was charged, every

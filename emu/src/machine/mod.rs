@@ -10,12 +10,13 @@
 //! ```
 //!
 //! Which processor may run how far is in [`order`], messages between them are in
-//! [`messages`]. The devices have a turn of their own when something is due there.
+//! [`messages`], running in parts is in [`live`]. The devices have a turn of their own when something is due there.
 //!
 //! Between slices the machine acts on what the slice noted: messages get their
 //! arrival time, PTE writes are checked against the other processors' TLBs, write
 //! rights are revoked, changed code is dropped from the block cache.
 
+mod live;
 mod messages;
 mod order;
 
@@ -31,7 +32,7 @@ use crate::device::Devices;
 use crate::ledger::Kind;
 use crate::loader::{BootRequest, LoadError};
 use crate::mmu::{self, Mmu, MmuOptions};
-use crate::observe::{Observer, Wanted, What};
+use crate::observe::{Heard, Observer, Wanted, What};
 use crate::snapshot::{CpuSnapshot, Snapshot};
 use crate::stop::Stop;
 use messages::Arrival;
@@ -44,7 +45,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A slice is never longer than this, so that limits and the host's wish to stop are seen.
 const LONGEST_SLICE: u64 = 1 << 22;
 
-/// A modelled machine.
+/// A modelled machine. A clone goes on from where it is, independent of the first.
+#[derive(Clone)]
 pub struct Machine {
     config: MachineConfig,
     cpus: Vec<Cpu>,
@@ -76,6 +78,10 @@ pub struct Machine {
     version: u64,
     /// Per processor, the version that its last slice has seen or made.
     seen: Vec<u64>,
+    /// When all have come to this cycle the host wants a pause.
+    pause_at: u64,
+    /// No slice goes past this cycle.
+    cut_at: u64,
 }
 
 impl Machine {
@@ -139,6 +145,8 @@ impl Machine {
             resting: vec![false; config.cpus],
             version: 1,
             seen: vec![0; config.cpus],
+            pause_at: u64::MAX,
+            cut_at: config.max_cycles.unwrap_or(u64::MAX),
             config,
         })
     }
@@ -271,20 +279,37 @@ impl Machine {
 
     /// Runs until something ends the run.
     pub fn run(&mut self, observer: &mut dyn Observer) -> Stop {
+        let stop = self.proceed(observer);
+        self.finish(&stop, observer);
+        stop
+    }
+
+    fn proceed(&mut self, observer: &mut dyn Observer) -> Stop {
+        self.attend(observer);
+        loop {
+            if let Some(stop) = self.turn() {
+                return stop;
+            }
+            if self.drain(observer) == Heard::Enough {
+                return Stop::Interrupted;
+            }
+        }
+    }
+
+    /// Takes over what the observer wants and what was changed between two runs.
+    fn attend(&mut self, observer: &dyn Observer) {
         self.bus.events.wanted = observer.wanted();
         let log = observer.wanted().contains(Wanted::ACTIVITY);
         self.cpus.iter_mut().for_each(|c| c.ledger.keep_log(log));
         (0..self.cpus.len()).for_each(|i| self.retime(i));
-        let stop = loop {
-            if let Some(stop) = self.turn() {
-                break stop;
-            }
-            self.drain(observer);
-        };
+    }
+
+    /// Brings all processors to the moment at which the run has ended.
+    fn finish(&mut self, stop: &Stop, observer: &mut dyn Observer) {
         let latest = |m: &Machine| {
             m.cpus.iter().filter(|c| c.state == State::Running).map(|c| c.clock).max().unwrap_or(0)
         };
-        match stop {
+        match *stop {
             Stop::Exit(_) => {}
             // All others have come to the limit.
             Stop::CycleLimit(limit) => self.bus.coherence.shown = (limit, 0),
@@ -294,10 +319,10 @@ impl Machine {
         let now = latest(self);
         self.settle_halted(now);
         self.drain(observer);
-        stop
     }
 
-    fn drain(&mut self, observer: &mut dyn Observer) {
+    /// Hands over what was noted for the observer.
+    fn drain(&mut self, observer: &mut dyn Observer) -> Heard {
         if self.bus.progress != self.progress.0 && self.bus.events.wanted.contains(Wanted::CONSOLE) {
             let output = self.bus.devices.take_output();
             if !output.is_empty() {
@@ -311,12 +336,14 @@ impl Machine {
         if self.bus.events.wanted.contains(Wanted::ACTIVITY) {
             self.tell_activities();
         }
-        if !self.bus.events.events.is_empty() {
-            for e in &self.bus.events.events {
-                observer.event(e);
-            }
-            self.bus.events.events.clear();
+        if self.bus.events.events.is_empty() {
+            return Heard::More;
         }
+        for e in &self.bus.events.events {
+            observer.event(e);
+        }
+        self.bus.events.events.clear();
+        observer.heard()
     }
 
     /// Puts the changes of activity of this turn where they belong among its events.
@@ -407,6 +434,9 @@ impl Machine {
             && now >= max
         {
             return Some(Stop::CycleLimit(max));
+        }
+        if now >= self.pause_at {
+            return Some(Stop::Interrupted);
         }
         if self.interrupt.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)) {
             return Some(Stop::Interrupted);

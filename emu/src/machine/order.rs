@@ -77,7 +77,7 @@ impl Machine {
     pub(super) fn slice_end(&self, first: u64, second: u64) -> u64 {
         // Nobody runs past an access that waits for the others (of two at one time the other makes at least a step).
         let slice = (first + self.lookahead).max(second).min(first + LONGEST_SLICE);
-        slice.min(self.next_order().max(first + 1)).min(self.config.max_cycles.unwrap_or(u64::MAX))
+        slice.min(self.next_order().max(first + 1)).min(self.cut_at)
     }
 
     /// When the next access that waits for the others happens.

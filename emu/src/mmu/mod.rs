@@ -22,7 +22,7 @@ mod walk;
 
 pub use invalidate::{flush_all, flush_non_global, invlpg, recheck};
 pub use miss::speculate;
-pub use walk::{CachedPde, peek};
+pub use walk::{CachedPde, Path, PathEntry, path, peek};
 
 use crate::addr::Frame;
 use crate::bus::Bus;
@@ -93,6 +93,7 @@ pub struct MmuOptions {
 }
 
 /// One processor's translation model.
+#[derive(Clone)]
 pub struct Mmu {
     front: Box<[Front; 2 * FRONT]>,
     /// Per frame, the lines in the first-level data cache; without caches one entry with all lines.
@@ -126,12 +127,14 @@ pub struct Mmu {
 }
 
 /// First-level arrays of one kind.
+#[derive(Clone)]
 pub(crate) struct Level {
     pub small: Tlb,
     pub large: Tlb,
 }
 
 /// The second level: small pages and, where the preset says so, large ones, tagged apart.
+#[derive(Clone)]
 pub(crate) struct Second {
     pub tlb: Tlb,
     pub holds_large: bool,

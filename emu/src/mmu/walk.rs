@@ -197,37 +197,64 @@ fn mark(cpu: &mut Cpu, bus: &mut Bus, at: u64, value: u64, access: Access, leaf:
     new
 }
 
+/// An entry that a walk reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathEntry {
+    /// Its physical address.
+    pub pa: u64,
+    /// What stands there.
+    pub value: u64,
+}
+
+/// The way of a walk: the entries in memory that it reads, and where it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    /// PDE and PTE, as far as the walk comes (the PDPTE of PAE is a register).
+    pub entries: [Option<PathEntry>; 2],
+    /// The physical address; `None` if the page is not mapped.
+    pub physical: Option<u64>,
+}
+
 /// Translates without touching anything: no fill, no A or D, no cycles. Physical address, or `None` if not mapped.
 pub fn peek(cpu: &Cpu, bus: &Bus, lin: u32) -> Option<u64> {
-    let read = |at: u64, bytes: usize| {
+    path(cpu, bus, lin).physical
+}
+
+/// The same, with the way there.
+pub fn path(cpu: &Cpu, bus: &Bus, lin: u32) -> Path {
+    let mut path = Path::default();
+    let read = |pa: u64, bytes: usize| {
         let mut b = [0u8; 8];
-        bus.ram.peek(at, &mut b[..bytes]).then(|| u64::from_le_bytes(b))
+        bus.ram.peek(pa, &mut b[..bytes]).then(|| PathEntry { pa, value: u64::from_le_bytes(b) })
     };
     let (directory, bytes, shift) = match cpu.mmu.paging {
-        Paging::Off => return Some(u64::from(lin)),
+        Paging::Off => return Path { physical: Some(u64::from(lin)), ..path },
         Paging::TwoLevel => (u64::from(cpu.cr3 & !0xfff), 4u64, 22),
         Paging::Pae => {
             let p = cpu.mmu.pdptes[(lin >> 30) as usize & 3];
             if p & P == 0 {
-                return None;
+                return path;
             }
             (u64::from(entry::frame_of_pae(p)) << 12, 8, 21)
         }
     };
     let slots = 4096 / bytes as u32;
-    let pde = read(directory + u64::from((lin >> shift) & (slots - 1)) * bytes, bytes as usize)?;
+    path.entries[0] = read(directory + u64::from((lin >> shift) & (slots - 1)) * bytes, bytes as usize);
+    let Some(PathEntry { value: pde, .. }) = path.entries[0] else { return path };
     if pde & P == 0 {
-        return None;
+        return path;
     }
     if pde & PS != 0 && cpu.mmu.large_pages {
         let frame = if bytes == 8 { entry::large_frame_of_pae(pde) } else { entry::large_frame_of_32(pde) };
-        return Some((u64::from(frame) << 12) + u64::from(lin & ((1 << shift) - 1)));
+        path.physical = Some((u64::from(frame) << 12) + u64::from(lin & ((1 << shift) - 1)));
+        return path;
     }
     let table = u64::from(if bytes == 8 { entry::frame_of_pae(pde) } else { entry::frame_of_32(pde) }) << 12;
-    let pte = read(table + u64::from((lin >> 12) & (slots - 1)) * bytes, bytes as usize)?;
-    if pte & P == 0 {
-        return None;
+    path.entries[1] = read(table + u64::from((lin >> 12) & (slots - 1)) * bytes, bytes as usize);
+    let Some(PathEntry { value: pte, .. }) = path.entries[1] else { return path };
+    if pte & P != 0 {
+        let frame = if bytes == 8 { entry::frame_of_pae(pte) } else { entry::frame_of_32(pte) };
+        path.physical = Some((u64::from(frame) << 12) | u64::from(lin & 0xfff));
     }
-    let frame = if bytes == 8 { entry::frame_of_pae(pte) } else { entry::frame_of_32(pte) };
-    Some((u64::from(frame) << 12) | u64::from(lin & 0xfff))
+    path
 }
