@@ -38,6 +38,8 @@ pub enum Command {
     /// Make histograms, tables and figures of results
     #[command(subcommand)]
     Export(Export),
+    /// Watch the machines live, or several strategies side by side
+    Tui(Tui),
     /// List what there is
     List(List),
     /// Print completions for a shell
@@ -127,9 +129,9 @@ pub struct Machine {
     pub max_cycles: Option<String>,
 }
 
-/// Options of every command that runs cells.
+/// Options that make a cell.
 #[derive(Debug, Args)]
-pub struct Cell {
+pub struct Keys {
     /// The load (`list workloads`) [default: kmap-storm]
     #[arg(long, value_name = "NAME")]
     pub workload: Option<String>,
@@ -142,6 +144,14 @@ pub struct Cell {
     /// Read keys from a TOML file; options on the command line win
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Options of every command that runs cells.
+#[derive(Debug, Args)]
+pub struct Cell {
+    /// What makes the cell.
+    #[command(flatten)]
+    pub keys: Keys,
     /// Run at both ends of the bracket of every estimate of the preset as well; say what moves and what flips
     #[arg(long)]
     pub sensitivity: bool,
@@ -176,6 +186,47 @@ pub struct Compare {
     /// The cell.
     #[command(flatten)]
     pub cell: Cell,
+}
+
+/// Options of `tui`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Keys: ? lists them. Without a terminal: --headless FRAMES; the same cell and keys give the same bytes."
+)]
+pub struct Tui {
+    /// The strategies, 1 to 4, separated by commas (`list strategies`) [default: batched]
+    #[arg(long, visible_alias = "strategy", value_name = "NAMES")]
+    pub strategies: Option<String>,
+    /// What makes the cell.
+    #[command(flatten)]
+    pub keys_of_cell: Keys,
+    /// Options of the screen, TOML [default: shootdown/tui.toml in the user's configuration directory]
+    #[arg(long, value_name = "FILE")]
+    pub options: Option<PathBuf>,
+    /// Write this many frames as text to standard output instead of taking the terminal
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub headless: Option<u32>,
+    /// Size of these frames
+    #[arg(long, value_name = "COLSxROWS", default_value = "80x24", requires = "headless")]
+    pub size: String,
+    /// Keys before these frames: a word for each, as "space . 2 ctrl-p 'text' enter"; . is none
+    #[arg(long, value_name = "WORDS", requires = "headless", allow_hyphen_values = true)]
+    pub keys: Option<String>,
+    /// Simulated cycles that pass before each of these frames, while it runs
+    #[arg(long, value_name = "N", default_value = "1000000", requires = "headless")]
+    pub frame_cycles: u64,
+    /// Only the last of these frames
+    #[arg(long, requires = "headless")]
+    pub last: bool,
+    /// The last of these frames as a picture, SVG
+    #[arg(long, requires = "headless")]
+    pub picture: bool,
+    /// Tell at the end what the screen has cost, on standard error
+    #[arg(long, conflicts_with = "headless")]
+    pub timings: bool,
+    /// Panic after this many frames: for the test that the terminal is given back
+    #[arg(long, value_name = "FRAMES", hide = true)]
+    pub panic_after: Option<usize>,
 }
 
 /// Options of `calibrate`.

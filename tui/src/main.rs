@@ -3,6 +3,7 @@
 //! ```text
 //!  cli.rs      the command line, as types
 //!  command/    one file per command
+//!  screen/     the live screens of `tui`
 //!  output.rs   where results go, colour, exit status
 //! ```
 
@@ -10,6 +11,7 @@ mod cli;
 mod command;
 mod interrupt;
 mod output;
+mod screen;
 mod settings;
 
 use clap::Parser;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::Experiment(options) => command::experiment::run(options),
         Command::Sweep(what) => command::sweep::run(what),
         Command::Export(what) => command::export::run(what),
+        Command::Tui(options) => command::tui::run(options),
         Command::List(options) => command::list::run(options),
         Command::Completions(options) => command::completions::run(options),
         Command::Man => command::man::run(),

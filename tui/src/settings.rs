@@ -15,7 +15,7 @@ pub struct Settings {
 }
 
 /// Reads everything; `first` are options of the command itself.
-pub fn read(options: &cli::Cell, first: &[(&str, Option<&str>)]) -> Result<Settings> {
+pub fn read(options: &cli::Keys, first: &[(&str, Option<&str>)]) -> Result<Settings> {
     let mut cell = Cell::standard()?;
     let mut strategies = None;
     if let Some(path) = &options.config {

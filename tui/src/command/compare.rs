@@ -13,7 +13,7 @@ use std::time::Instant;
 
 /// The command.
 pub fn run(options: &cli::Compare) -> Result<Status> {
-    let read = settings::read(&options.cell, &[])?;
+    let read = settings::read(&options.cell.keys, &[])?;
     let strategies = match &options.strategies {
         Some(names) => settings::strategy_list(names)?,
         None => read.strategies.unwrap_or_else(|| Strategy::COMPARED.to_vec()),

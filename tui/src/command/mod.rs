@@ -11,3 +11,4 @@ pub mod list;
 pub mod man;
 pub mod run;
 pub mod sweep;
+pub mod tui;

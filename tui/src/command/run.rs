@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// The command.
 pub fn run(options: &cli::Run) -> Result<Status> {
-    let read = settings::read(&options.cell, &[("strategy", options.strategy.as_deref())])?;
+    let read = settings::read(&options.cell.keys, &[("strategy", options.strategy.as_deref())])?;
     if read.strategies.is_some() {
         bail!("strategies: a list is for `compare`; accepted here is strategy = \"NAME\"");
     }

@@ -1,0 +1,434 @@
+//! The machines under the screen, and what can be asked of them: run, pause, step, go back,
+//! start anew. Knows no clock of the host and no terminal, so a scripted session is repeatable.
+//!
+//! ```text
+//!  Setup (cell, strategies) -> a Lane per strategy: Live + Watch + History
+//!  Command -> Engine::obey      Engine::advance -> one piece of a run      Engine::snapshot -> Snapshot
+//! ```
+//!
+//! Several strategies move in lock-step of operations: none is more than [`AHEAD`] operations
+//! before the slowest. Going back starts anew and runs to the earlier cycle, as the machine is
+//! deterministic. Steps of single instructions and short times run on a copy, so that the
+//! figures of the run are those of `run`, whatever was stepped through.
+
+use super::history::History;
+use super::snapshot::{Interest, Latencies, Part, RunView, Snapshot, StaleReport};
+use super::watch::{Goal, StopAt, Watch};
+use shootdown_workloads::report::{Config, Report};
+use shootdown_workloads::{Cell, Live, RunError, Strategy};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// How many operations a strategy may be before the slowest.
+pub const AHEAD: u64 = 16;
+/// Strategies side by side at most.
+pub const MOST_RUNS: usize = 4;
+/// In lock-step, cycles of a piece.
+const PIECE: u64 = 200_000;
+/// Cycles within which a step of one instruction ends, when the processor waits.
+const LONGEST_STEP: u64 = 50_000_000;
+/// Stops that can be gone back to.
+const STOPS: usize = 256;
+
+/// What is run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The load, the machine, the kernel.
+    pub cell: Cell,
+    /// One run each, 1 to [`MOST_RUNS`].
+    pub strategies: Vec<Strategy>,
+}
+
+/// How far a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One instruction of the focused processor.
+    Instruction,
+    /// So many cycles.
+    Cycles(u64),
+    /// Until an initiator begins a shootdown.
+    Shootdown,
+    /// Until a stale translation is used.
+    StaleUse,
+    /// Until the cursor of the window wraps.
+    Wrap,
+}
+
+/// What the screen asks of the engine.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Run on.
+    Run,
+    /// Pause.
+    Pause,
+    /// Make a step, then pause.
+    Step(Step),
+    /// To the stop before this one, or a twentieth of the way back.
+    Back,
+    /// To this cycle, forwards or by starting anew.
+    GoTo(u64),
+    /// The same setup from the beginning.
+    Restart,
+    /// Another setup from the beginning.
+    Start(Box<Setup>),
+    /// What frames are to show.
+    Look(Look),
+    /// When to stop at stale uses.
+    StopAt(StopAt),
+    /// Write the result of what has run to a file.
+    Save(std::path::PathBuf),
+}
+
+/// What frames are to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The run, by its place in the setup.
+    pub run: usize,
+    /// The focused processor.
+    pub cpu: usize,
+    /// What the screen needs beyond what every frame has.
+    pub interest: Interest,
+}
+
+/// What the engine is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It waits.
+    Paused,
+    /// It runs on.
+    Running,
+    /// It runs until an event, then waits.
+    ToEvent,
+    /// It runs at full speed to this cycle, then waits.
+    Seeking(u64),
+}
+
+/// One strategy's run.
+pub struct Lane {
+    live: Live,
+    watch: Watch,
+    history: History,
+    latencies: Latencies,
+    /// The run as it was before it was stepped.
+    before_steps: Option<Box<(Live, Watch)>>,
+    /// Raised by the screen when it wants to be heard.
+    flag: Arc<AtomicBool>,
+}
+
+impl Lane {
+    fn new(
+        setup: &Setup,
+        strategy: Strategy,
+        flag: &Arc<AtomicBool>,
+        stop_at: StopAt,
+    ) -> Result<Lane, RunError> {
+        let mut live = Live::new(&setup.cell.with(strategy))?;
+        live.stop_when(Arc::clone(flag));
+        Ok(Lane {
+            live,
+            watch: Watch::new(stop_at),
+            history: History::new(),
+            latencies: Latencies::default(),
+            before_steps: None,
+            flag: Arc::clone(flag),
+        })
+    }
+
+    fn now(&self) -> u64 {
+        self.live.machine().now()
+    }
+
+    fn is_over(&self) -> bool {
+        self.live.stop().is_some()
+    }
+
+    /// Runs to cycle `until` at most; pauses before when the watch has found its goal, or the flag was raised.
+    fn run(&mut self, until: u64) {
+        self.watch.count_from(self.live.operations());
+        self.live.advance(&mut self.watch, until.min(self.history.next()));
+        self.history.see(&self.live);
+    }
+
+    /// Leaves the copy that was stepped; the run comes to where that was.
+    fn rejoin(&mut self) {
+        if let Some(before) = self.before_steps.take() {
+            let reached = self.now();
+            (self.live, self.watch) = *before;
+            // A short way, which nobody has to interrupt.
+            self.live.stop_when(Arc::default());
+            self.watch.begin(Goal::None);
+            self.live.advance(&mut self.watch, reached);
+            self.live.stop_when(Arc::clone(&self.flag));
+        }
+    }
+
+    fn step(&mut self, step: impl FnOnce(&mut Live, &mut Watch, u64)) {
+        if self.before_steps.is_none() {
+            self.before_steps = Some(Box::new((self.live.clone(), self.watch.clone())));
+            self.live.stop_when(Arc::default());
+        }
+        let limit = self.now().saturating_add(LONGEST_STEP);
+        step(&mut self.live, &mut self.watch, limit);
+    }
+}
+
+/// See the module.
+pub struct Engine {
+    setup: Arc<Setup>,
+    lanes: Vec<Lane>,
+    pace: Pace,
+    look: Look,
+    stop_at: StopAt,
+    /// Raised by the screen when it wants to be heard.
+    flag: Arc<AtomicBool>,
+    /// Cycles at which it was paused, the latest last.
+    stops: Vec<u64>,
+    notice: Option<String>,
+    /// Counts starts, so that the screen knows a new run.
+    generation: u64,
+}
+
+impl Engine {
+    /// Builds the machines; they wait.
+    pub fn new(setup: Setup, stop_at: StopAt, flag: Arc<AtomicBool>) -> Result<Engine, RunError> {
+        let lanes = lanes(&setup, &flag, stop_at)?;
+        Ok(Engine {
+            setup: Arc::new(setup),
+            lanes,
+            pace: Pace::Paused,
+            look: Look { run: 0, cpu: 0, interest: Interest::empty() },
+            stop_at,
+            flag,
+            stops: Vec::new(),
+            notice: None,
+            generation: 0,
+        })
+    }
+
+    /// What it is about.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The cycle that the shown run has come to.
+    pub fn now(&self) -> u64 {
+        self.shown().map_or(0, Lane::now)
+    }
+
+    fn shown(&self) -> Option<&Lane> {
+        self.lanes.get(self.look.run)
+    }
+
+    /// Does what is asked. What cannot be done is said in the next frame.
+    pub fn obey(&mut self, command: Command) {
+        if !matches!(command, Command::Look(_)) {
+            self.notice = None;
+        }
+        match command {
+            Command::Run => self.go(Pace::Running, Goal::None),
+            Command::Pause => self.pause(),
+            Command::Step(step) => self.step(step),
+            Command::Back => self.back(),
+            Command::GoTo(cycle) => self.seek(cycle),
+            Command::Restart => {
+                let setup = (*self.setup).clone();
+                self.start(setup);
+            }
+            Command::Start(setup) => self.start(*setup),
+            Command::Look(look) => {
+                self.look = Look { run: look.run.min(self.lanes.len().saturating_sub(1)), ..look }
+            }
+            Command::StopAt(stop_at) => {
+                self.stop_at = stop_at;
+                self.lanes.iter_mut().for_each(|l| l.watch.stop_at = stop_at);
+            }
+            Command::Save(path) => self.save(&path),
+        }
+    }
+
+    fn go(&mut self, pace: Pace, goal: Goal) {
+        if self.lanes.iter().all(Lane::is_over) {
+            self.notice = Some("the run has ended; start it anew to see more".into());
+            return;
+        }
+        self.remember();
+        for lane in &mut self.lanes {
+            // Before anything else, so that the goal is looked for behind what was stepped through.
+            lane.rejoin();
+            lane.watch.begin(goal);
+        }
+        self.pace = pace;
+    }
+
+    fn remember(&mut self) {
+        let now = self.now();
+        if self.stops.last() != Some(&now) {
+            if self.stops.len() == STOPS {
+                self.stops.remove(0);
+            }
+            self.stops.push(now);
+        }
+    }
+
+    fn pause(&mut self) {
+        self.pace = Pace::Paused;
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Shootdown => self.go(Pace::ToEvent, Goal::Shootdown),
+            Step::StaleUse => self.go(Pace::ToEvent, Goal::StaleUse),
+            Step::Wrap => self.go(Pace::ToEvent, Goal::Wrap),
+            Step::Instruction | Step::Cycles(_) => {
+                self.pace = Pace::Paused;
+                self.remember();
+                let (run, cpu) = (self.look.run, self.look.cpu);
+                let Some(lane) = self.lanes.get_mut(run) else { return };
+                if lane.is_over() {
+                    self.notice = Some("the run has ended; start it anew to see more".into());
+                    return;
+                }
+                lane.watch.begin(Goal::None);
+                match step {
+                    Step::Cycles(cycles) => lane.step(|live, watch, _| {
+                        let until = live.machine().now().saturating_add(cycles);
+                        live.step_to(watch, until);
+                    }),
+                    _ => lane.step(|live, watch, limit| live.step_one(cpu, watch, limit)),
+                }
+            }
+        }
+    }
+
+    fn back(&mut self) {
+        let now = self.now();
+        while self.stops.last().is_some_and(|&s| s >= now) {
+            self.stops.pop();
+        }
+        let to = self.stops.pop().unwrap_or(now - now / 20);
+        self.seek(if to < now { to } else { now.saturating_sub(1) });
+    }
+
+    fn seek(&mut self, cycle: u64) {
+        if cycle < self.now() {
+            let stops = std::mem::take(&mut self.stops);
+            let setup = (*self.setup).clone();
+            self.start(setup);
+            self.stops = stops;
+        }
+        self.go(Pace::Seeking(cycle), Goal::None);
+    }
+
+    fn start(&mut self, setup: Setup) {
+        match lanes(&setup, &self.flag, self.stop_at) {
+            Ok(lanes) => {
+                self.lanes = lanes;
+                self.setup = Arc::new(setup);
+                self.look.run = self.look.run.min(self.lanes.len().saturating_sub(1));
+                self.stops.clear();
+                self.pace = Pace::Paused;
+                self.generation += 1;
+            }
+            Err(error) => self.notice = Some(error.to_string()),
+        }
+    }
+
+    fn save(&mut self, path: &std::path::Path) {
+        let rows = self.lanes.iter().map(|l| l.live.row()).collect();
+        let report = Report::new(Config::new(&self.setup.cell, &self.setup.strategies), rows);
+        let text = match path.extension().and_then(|e| e.to_str()) {
+            Some("csv") => Ok(shootdown_workloads::csv::render(&report)),
+            Some("txt") => {
+                Ok(shootdown_workloads::table::render(&report, shootdown_workloads::table::Paint::Plain))
+            }
+            _ => report.to_json(),
+        };
+        let written =
+            text.map_err(|e| e.to_string()).and_then(|t| std::fs::write(path, t).map_err(|e| e.to_string()));
+        self.notice = Some(match written {
+            Ok(()) => format!("result written to {}", path.display()),
+            Err(error) => format!("{}: cannot write: {error}", path.display()),
+        });
+    }
+
+    /// Runs a piece, of the shown run up to cycle `until` at most. What ends a run by itself pauses the engine.
+    pub fn advance(&mut self, until: u64) {
+        let until = match self.pace {
+            Pace::Paused => return,
+            Pace::Running | Pace::ToEvent => until,
+            Pace::Seeking(to) => to,
+        };
+        if self.lanes.len() == 1 {
+            self.lanes[0].run(until);
+        } else {
+            self.lock_step(until);
+        }
+        self.look_for_stops();
+    }
+
+    fn lock_step(&mut self, until: u64) {
+        let going = self.lanes.iter().filter(|l| !l.is_over());
+        let Some(least) = going.map(|l| l.live.operations()).min() else { return };
+        let shown = self.look.run;
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.is_over() || lane.live.operations() >= least + AHEAD {
+                continue;
+            }
+            let end = lane.now().saturating_add(PIECE);
+            lane.watch.operations_until = least + AHEAD;
+            lane.run(if i == shown { end.min(until) } else { end });
+        }
+    }
+
+    fn look_for_stops(&mut self) {
+        let mut found = None;
+        for (i, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.watch.take_found() {
+                lane.watch.describe_stale(&lane.live);
+                found.get_or_insert(i);
+            }
+        }
+        if let Some(i) = found {
+            if !matches!(self.pace, Pace::Seeking(_)) {
+                self.look.run = i;
+            }
+            self.pause();
+        }
+        let now = self.now();
+        if let Pace::Seeking(to) = self.pace
+            && (now >= to || self.shown().is_some_and(Lane::is_over))
+        {
+            self.pause();
+        }
+        if self.lanes.iter().all(Lane::is_over) {
+            self.pause();
+        }
+    }
+
+    /// All that a frame shows.
+    pub fn snapshot(&mut self) -> Snapshot {
+        let look = self.look;
+        let runs = self.lanes.iter_mut().map(|lane| {
+            let view = RunView::new(&lane.live, &mut lane.latencies);
+            let history = lane.history.view();
+            let stale: Option<Arc<StaleReport>> = lane.watch.stale();
+            RunView { history, stale, stepped: lane.before_steps.is_some(), ..view }
+        });
+        let runs = runs.collect();
+        let part = self.lanes.get(look.run).map(|l| Part::new(&l.live, look)).unwrap_or_default();
+        Snapshot {
+            setup: Arc::clone(&self.setup),
+            runs,
+            shown: look.run,
+            cpu: look.cpu,
+            pace: self.pace,
+            part,
+            notice: self.notice.clone(),
+            generation: self.generation,
+        }
+    }
+}
+
+fn lanes(setup: &Setup, flag: &Arc<AtomicBool>, stop_at: StopAt) -> Result<Vec<Lane>, RunError> {
+    setup.strategies.iter().map(|&strategy| Lane::new(setup, strategy, flag, stop_at)).collect()
+}

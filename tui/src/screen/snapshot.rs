@@ -1,0 +1,349 @@
+//! All that one frame shows, taken from machines that pause, with nothing but looks.
+//!
+//! Panels draw from this value only. Every frame has the figures; what only one screen shows
+//! (registers, the console) is a part, and is made when that screen asks for it ([`Interest`]).
+
+use super::engine::{Look, Pace, Setup};
+use super::history::Sample;
+use hdrhistogram::Histogram;
+use shootdown_abi::Activity;
+use shootdown_emu::Machine;
+use shootdown_emu::cpu::{Cpu, State};
+use shootdown_emu::mmu::{self, PathEntry};
+use shootdown_emu::oracle::StaleUse;
+use shootdown_emu::snapshot::Snapshot as Figures;
+use shootdown_workloads::live::Phase;
+use shootdown_workloads::{Live, Strategy};
+use std::sync::Arc;
+
+bitflags::bitflags! {
+    /// What a screen needs beyond what every frame has.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Interest: u8 {
+        /// The focused processor's registers and the code before it.
+        const PROCESSOR = 1;
+        /// The guest's serial output.
+        const CONSOLE = 2;
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What is run.
+    pub setup: Arc<Setup>,
+    /// A run for each strategy.
+    pub runs: Vec<RunView>,
+    /// Which of them the screens of one run show.
+    pub shown: usize,
+    /// The focused processor.
+    pub cpu: usize,
+    /// Running, paused, ...
+    pub pace: Pace,
+    /// What the shown screen has asked for.
+    pub part: Part,
+    /// Something to say to the user.
+    pub notice: Option<String>,
+    /// Counts starts of runs.
+    pub generation: u64,
+}
+
+impl Snapshot {
+    /// The shown run. There is one in every snapshot.
+    pub fn run(&self) -> &RunView {
+        &self.runs[self.shown]
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct RunView {
+    /// Its strategy.
+    pub strategy: Strategy,
+    /// The cycle that all processors have come to.
+    pub now: u64,
+    /// Which part of the load runs.
+    pub phase: Phase,
+    /// Measured operations.
+    pub operations: u64,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Each processor at this moment.
+    pub cpus: Vec<CpuView>,
+    /// All counts since the machine was switched on.
+    pub all: Figures,
+    /// Counts of the region of interest, as results have them; before it, of the warm-up.
+    pub region: Figures,
+    /// Messages with the flush vector in the region.
+    pub flush_ipis: u64,
+    /// Latencies in the region.
+    pub latencies: Latencies,
+    /// The run's course.
+    pub history: Vec<Arc<Sample>>,
+    /// The stale use that has stopped it.
+    pub stale: Option<Arc<StaleReport>>,
+    /// It is looked at in steps, on a copy.
+    pub stepped: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// In words.
+    pub text: String,
+    /// What was wrong with it, a line each.
+    pub problems: Vec<String>,
+}
+
+/// One processor at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuView {
+    /// Running, halted, ...
+    pub state: State,
+    /// What its kernel is busy with.
+    pub activity: Activity,
+    /// Its ring.
+    pub ring: u8,
+}
+
+impl RunView {
+    /// A look at a run; history and stops are the engine's.
+    pub fn new(live: &Live, latencies: &mut Latencies) -> RunView {
+        let machine = live.machine();
+        latencies.update(live);
+        let end = live.stop().map(|stop| End { text: stop.to_string(), problems: problems(live) });
+        let region = live.region();
+        RunView {
+            strategy: live.strategy(),
+            now: machine.now(),
+            phase: live.phase(),
+            operations: live.operations(),
+            end,
+            cpus: machine.cpus().iter().map(cpu).collect(),
+            all: machine.peek(),
+            region,
+            flush_ipis: live.collector().flush_ipis(),
+            latencies: latencies.clone(),
+            history: Vec::new(),
+            stale: None,
+            stepped: false,
+        }
+    }
+}
+
+/// What a result would say was wrong.
+fn problems(live: &Live) -> Vec<String> {
+    live.row().problems()
+}
+
+fn cpu(c: &Cpu) -> CpuView {
+    let activity = match c.state {
+        State::Running => c.ledger.current(),
+        _ => Activity::Idle,
+    };
+    CpuView { state: c.state, activity, ring: c.cpl }
+}
+
+/// The four histograms of a run, in short.
+#[derive(Clone, Debug, Default)]
+pub struct Latencies {
+    /// From the call of kmap to a usable address.
+    pub kmap: Arc<Latency>,
+    /// From the begin of a shootdown until it is complete everywhere.
+    pub initiator: Arc<Latency>,
+    /// From the arrival of a flush IPI until its handler is done.
+    pub target: Arc<Latency>,
+    /// From a PTE change to the end of its last surviving entry.
+    pub exposure: Arc<Latency>,
+}
+
+impl Latencies {
+    /// Takes over histograms that have grown since.
+    fn update(&mut self, live: &Live) {
+        let c = live.collector();
+        let exposure = live.machine().bus().oracle.exposure();
+        let pairs = [
+            (&mut self.kmap, c.kmap()),
+            (&mut self.initiator, c.initiator()),
+            (&mut self.target, c.target()),
+            (&mut self.exposure, exposure),
+        ];
+        for (mine, histogram) in pairs {
+            if mine.count != histogram.len() {
+                *mine = Arc::new(Latency::new(histogram));
+            }
+        }
+    }
+}
+
+/// A histogram of cycles in short, its percentiles as results have them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latency {
+    /// Values recorded.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Greatest value.
+    pub max: u64,
+    /// How many values lie in each half octave: bucket n holds those from 2^(n/2) on.
+    pub halves: Vec<u64>,
+}
+
+impl Latency {
+    fn new(h: &Histogram<u64>) -> Latency {
+        let mut halves = Vec::new();
+        for step in h.iter_recorded() {
+            let value = step.value_iterated_to().max(1);
+            let n = (2.0 * (value as f64).log2()).floor() as usize;
+            if halves.len() <= n {
+                halves.resize(n + 1, 0);
+            }
+            halves[n] += step.count_since_last_iteration();
+        }
+        Latency {
+            count: h.len(),
+            mean: if h.is_empty() { 0.0 } else { h.mean() },
+            p50: h.value_at_quantile(0.5),
+            p90: h.value_at_quantile(0.9),
+            p99: h.value_at_quantile(0.99),
+            p999: h.value_at_quantile(0.999),
+            max: h.max(),
+            halves,
+        }
+    }
+}
+
+/// A stale use that has stopped a run: what was used, and what stands in the page tables now.
+#[derive(Clone, Debug)]
+pub struct StaleReport {
+    /// What the oracle says.
+    pub used: StaleUse,
+    /// The entries that a walk for the address reads now, and where it ends.
+    pub path: mmu::Path,
+}
+
+impl StaleReport {
+    /// Looks the address up on the processor that used it.
+    pub fn new(used: &StaleUse, machine: &Machine) -> StaleReport {
+        let cpu = machine.cpus().get(usize::from(used.cpu));
+        let path = cpu.map(|c| mmu::path(c, machine.bus(), used.linear)).unwrap_or_default();
+        StaleReport { used: *used, path }
+    }
+
+    /// The frame that the page tables give now.
+    pub fn new_frame(&self) -> Option<u64> {
+        self.path.physical.map(|pa| pa >> 12)
+    }
+
+    /// The entries of the path, the directory's first.
+    pub fn entries(&self) -> impl Iterator<Item = &PathEntry> {
+        self.path.entries.iter().flatten()
+    }
+}
+
+/// What only some screens show.
+#[derive(Debug, Default)]
+pub struct Part {
+    /// With [`Interest::PROCESSOR`].
+    pub processor: Option<ProcessorPart>,
+    /// With [`Interest::CONSOLE`].
+    pub console: Option<String>,
+}
+
+impl Part {
+    /// The parts that are asked for.
+    pub fn new(live: &Live, look: Look) -> Part {
+        let cpu = live.machine().cpus().get(look.cpu);
+        Part {
+            processor: cpu
+                .filter(|_| look.interest.contains(Interest::PROCESSOR))
+                .map(|c| ProcessorPart::new(c, live.machine())),
+            console: look.interest.contains(Interest::CONSOLE).then(|| live.console()),
+        }
+    }
+}
+
+/// Bytes of code that are shown.
+const CODE: u32 = 256;
+
+/// The focused processor.
+#[derive(Debug)]
+pub struct ProcessorPart {
+    /// EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI.
+    pub registers: [u32; 8],
+    /// Instruction pointer.
+    pub eip: u32,
+    /// EFLAGS.
+    pub flags: u32,
+    /// CR0, CR2, CR3, CR4.
+    pub control: [u32; 4],
+    /// Selectors of ES, CS, SS, DS, FS, GS.
+    pub selectors: [u16; 6],
+    /// Linear address of the next instruction.
+    pub linear: u32,
+    /// Width of code, in bits.
+    pub bits: u32,
+    /// The code from there on, as far as it is mapped.
+    pub code: Vec<u8>,
+    /// Words from the top of the stack on, as far as they are mapped.
+    pub stack: Vec<u32>,
+    /// Vectors requested and in service at the local APIC.
+    pub vectors: (Vec<u8>, Vec<u8>),
+    /// Its clock, in cycles.
+    pub clock: u64,
+}
+
+impl ProcessorPart {
+    fn new(c: &Cpu, machine: &Machine) -> ProcessorPart {
+        use shootdown_emu::cpu::op::{CS, SS};
+        let base = |s: u8| c.seg.get(usize::from(s)).map_or(0, |s| s.base);
+        let linear = base(CS).wrapping_add(c.eip);
+        let mut selectors = [0; 6];
+        selectors.iter_mut().zip(&c.seg).for_each(|(s, seg)| *s = seg.selector);
+        let mut registers = [0; 8];
+        registers.iter_mut().zip(&c.regs).for_each(|(r, &v)| *r = v);
+        let mut code = Vec::new();
+        for at in (0..CODE).map(|n| linear.wrapping_add(n)) {
+            let mut byte = [0];
+            let mapped =
+                mmu::peek(c, machine.bus(), at).is_some_and(|pa| machine.bus().ram.peek(pa, &mut byte));
+            if !mapped {
+                break;
+            }
+            code.push(byte[0]);
+        }
+        let top = base(SS).wrapping_add(registers[shootdown_emu::cpu::reg::ESP]);
+        let mut stack = Vec::new();
+        for at in (0..8).map(|n| top.wrapping_add(4 * n)) {
+            let mut word = [0; 4];
+            let mapped =
+                mmu::peek(c, machine.bus(), at).is_some_and(|pa| machine.bus().ram.peek(pa, &mut word));
+            if !mapped {
+                break;
+            }
+            stack.push(u32::from_le_bytes(word));
+        }
+        let set = |is_set: &dyn Fn(u8) -> bool| (0..=255).filter(|&v| is_set(v)).collect();
+        ProcessorPart {
+            registers,
+            eip: c.eip,
+            flags: c.flags.get(),
+            control: [c.cr0, c.cr2, c.cr3, c.cr4],
+            selectors,
+            linear,
+            bits: if c.seg.get(usize::from(CS)).is_some_and(|s| s.attr & 0x4000 != 0) { 32 } else { 16 },
+            code,
+            stack,
+            vectors: (set(&|v| c.apic.is_requested(v)), set(&|v| c.apic.is_in_service(v))),
+            clock: c.clock,
+        }
+    }
+}
