@@ -214,6 +214,12 @@ mod tests {
         form.fields.iter_mut().find(|f| f.key == key).unwrap().text = text.into();
     }
 
+    fn wrong(key: &str, text: &str) -> String {
+        let mut form = form();
+        fill(&mut form, key, text);
+        form.setup().unwrap_err()
+    }
+
     #[test]
     fn what_is_not_touched_stays() {
         let setup = form().setup().unwrap();
@@ -237,9 +243,7 @@ mod tests {
             ("", "nonsense", "has no '='"),
             ("seed", "x", "seed"),
         ] {
-            let mut form = super::tests::form();
-            fill(&mut form, key, text);
-            let problem = form.setup().unwrap_err();
+            let problem = wrong(key, text);
             assert!(problem.contains(told), "{problem}");
         }
     }

@@ -43,6 +43,11 @@ pub enum Start {
     Paused,
 }
 
+impl Start {
+    /// All, by name.
+    pub const ALL: [(&'static str, Start); 2] = [("running", Start::Running), ("paused", Start::Paused)];
+}
+
 impl Options {
     /// What the environment says, the rest as it is without a file.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Options {
@@ -72,14 +77,12 @@ impl Options {
         let set = match key {
             "colours" => one_of(&Depth::ALL, value).map(|d| self.theme.depth = d),
             "characters" => one_of(&Charset::ALL, value).map(|c| self.theme.charset = c),
-            "speed" if value == "full" => Some(self.speed = None),
             "speed" => {
-                let speed = value.parse().ok().filter(|n| SPEEDS.contains(&Some(*n)));
-                speed.map(|n| self.speed = Some(n))
+                let speeds = SPEEDS.iter().find(|s| s.map_or("full".into(), |n| n.to_string()) == value);
+                speeds.map(|s| self.speed = *s)
             }
             "stop-at" => one_of(&StopAt::ALL, value).map(|s| self.stop_at = s),
-            "start" => one_of(&[("running", Start::Running), ("paused", Start::Paused)], value)
-                .map(|s| self.start = s),
+            "start" => one_of(&Start::ALL, value).map(|s| self.start = s),
             _ => value.parse().ok().filter(|n| (1..=60).contains(n)).map(|n| self.frames = n),
         };
         let is_auto = value == "auto" && matches!(key, "colours" | "characters");

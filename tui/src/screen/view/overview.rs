@@ -17,6 +17,7 @@ use crate::screen::keys::Action;
 use crate::screen::snapshot::{Latency, RunView};
 use crate::screen::theme::{Role, activity_letter};
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
 use shootdown_abi::{Activity, Counter};
 use shootdown_emu::cpu::State;
 use shootdown_emu::ledger::Kind;
@@ -259,8 +260,11 @@ fn draw_ledger(c: &Context, area: Rect, canvas: &mut Canvas) {
     }
 }
 
+/// A name, its share, and how it is drawn in a bar.
+type Share = (&'static str, f64, Option<(char, Style)>);
+
 /// Names with shares, as many as fit.
-fn legend(canvas: &mut Canvas, area: Rect, parts: &[(&str, f64, Option<(char, ratatui::style::Style)>)]) {
+fn legend(canvas: &mut Canvas, area: Rect, parts: &[Share]) {
     let mut line = Rect { height: 1.min(area.height), ..area };
     let mut dx = 1;
     for (name, share, mark) in parts.iter().filter(|p| p.1 >= 0.0005) {
@@ -344,10 +348,13 @@ fn draw_latencies(c: &Context, area: Rect, canvas: &mut Canvas) {
     }
 }
 
+/// A count of a sample.
+type Count = fn(&Sample) -> u64;
+
 /// Some counts over the whole run.
 fn draw_course(c: &Context, area: Rect, canvas: &mut Canvas) {
     let run = c.snapshot.run();
-    let counts: [(&str, fn(&Sample) -> u64); 3] = [
+    let counts: [(&str, Count); 3] = [
         ("operations", |s| s.figures.guest(Counter::Operations)),
         ("TLB misses", |s| s.figures.cpus.iter().map(|c| c.count.dtlb_misses + c.count.itlb_misses).sum()),
         ("IPIs", |s| s.figures.cpus.iter().map(|c| c.count.ipis).sum()),
@@ -370,7 +377,7 @@ fn draw_course(c: &Context, area: Rect, canvas: &mut Canvas) {
 }
 
 /// A count's growth for each cycle, in so many columns at most.
-fn course(run: &RunView, count: fn(&Sample) -> u64, width: usize) -> Vec<f64> {
+fn course(run: &RunView, count: Count, width: usize) -> Vec<f64> {
     let steps = run.history.len().saturating_sub(1);
     let columns = width.min(steps);
     let growth = |x: usize| {
