@@ -9,6 +9,7 @@
 //! operand width and raise #GP(0) beyond the limit, before anything is changed.
 //! (SDM vol. 1, "Control Transfer Instructions".)
 
+use super::descriptor;
 use super::operand::{FlatStack, Place, Stack, hit_stack, load_stack, move_stack};
 use crate::bus::Bus;
 use crate::cpu::Cpu;
@@ -116,10 +117,20 @@ pub fn call_m<W: Word, P: Place, S: Stack>(cpu: &mut Cpu, bus: &mut Bus, op: &Op
 
 #[inline(always)]
 fn call_to<W: Word, S: Stack>(cpu: &mut Cpu, bus: &mut Bus, op: &Op, target: u32) -> Step {
-    check(cpu, target)?;
+    if target > cpu.seg[CS as usize].limit {
+        return call_beyond(cpu, descriptor::Width::of(W::BYTES == 4));
+    }
     let back = W::from_u32(cpu.next_eip(op));
     S::push(cpu, bus, op, back)?;
     go(cpu, target)
+}
+
+/// A call beyond the limit of CS: the manual asks for room on the stack first.
+#[cold]
+#[inline(never)]
+fn call_beyond(cpu: &mut Cpu, width: descriptor::Width) -> Step {
+    descriptor::Stack::current(cpu).require_room(cpu, width, 1)?;
+    cpu.raise(Exception::GP0)
 }
 
 /// `ret`, flat code and stack.

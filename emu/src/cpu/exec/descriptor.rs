@@ -377,6 +377,24 @@ impl Stack {
         if self.ss.big() { u32::MAX } else { 0xffff }
     }
 
+    /// Do `count` values fit below ESP? What the manual asks before it looks where the transfer goes.
+    pub fn require_room(&self, cpu: &mut Cpu, width: Width, count: usize) -> Result<(), Flow> {
+        let (size, mask) = (width.bytes(), self.mask());
+        let mut offset = self.esp;
+        for _ in 0..count {
+            offset = offset.wrapping_sub(size) & mask;
+            self.require_slot(cpu, offset, size)?;
+        }
+        Ok(())
+    }
+
+    fn require_slot(&self, cpu: &mut Cpu, offset: u32, size: u32) -> Result<(), Flow> {
+        if !self.ss.writable() || !self.ss.contains(offset, size) {
+            return cpu.raise(self.overflow);
+        }
+        Ok(())
+    }
+
     /// Pushes `values`, the first one first, and gives the new ESP; registers stay as they are.
     /// All of them are checked before the first is written, so that a fault leaves nothing behind.
     pub fn push_all(
@@ -394,9 +412,7 @@ impl Stack {
         let mut offset = self.esp;
         for _ in values {
             offset = offset.wrapping_sub(size) & mask;
-            if !self.ss.writable() || !self.ss.contains(offset, size) {
-                return cpu.raise(self.overflow);
-            }
+            self.require_slot(cpu, offset, size)?;
             let at = self.ss.base.wrapping_add(offset);
             let page = at >> 12;
             if checked_page != Some(page) || at.wrapping_add(size - 1) >> 12 != page {

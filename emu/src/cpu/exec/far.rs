@@ -76,9 +76,9 @@ fn real_target(cpu: &mut Cpu, selector: u16, offset: u32) -> Result<Segment, Flo
     Ok(cs)
 }
 
-/// What a far jump or call goes to.
+/// What a far jump or call goes to. Offsets are not checked yet: a call checks its stack first.
 enum Target {
-    /// A code segment, checked, at this offset.
+    /// A code segment, checked, and an offset.
     Code(Descriptor, u32),
     /// A call gate, checked: its code segment and selector, offset, width, parameter count.
     Gate { code: Descriptor, selector: u16, offset: u32, width: Width, parameters: u32 },
@@ -110,9 +110,6 @@ fn target(
         }
         if !d.present() {
             return cpu.raise(np(selector));
-        }
-        if offset > d.limit() {
-            return cpu.raise(Exception::GP0);
         }
         return Ok(Target::Code(d, offset));
     }
@@ -146,11 +143,16 @@ fn target(
     if !code.present() {
         return cpu.raise(np(inside));
     }
-    if d.gate_offset() > code.limit() {
-        return cpu.raise(Exception::GP0);
-    }
     let parameters = d.high & 31;
     Ok(Target::Gate { code, selector: inside, offset: d.gate_offset(), width, parameters })
+}
+
+/// #GP(0) if code at this offset would lie beyond the limit of its segment.
+fn require_within(cpu: &mut Cpu, d: &Descriptor, offset: u32) -> Result<(), Flow> {
+    if offset > d.limit() {
+        return cpu.raise(Exception::GP0);
+    }
+    Ok(())
 }
 
 /// CS for code at privilege level `cpl`.
@@ -167,6 +169,7 @@ fn jump(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Re
             Target::Gate { code, selector, offset, .. } => (code, selector, offset),
             Target::Task(d) => return task::far(cpu, bus, op, selector, &d, Cause::Jump),
         };
+        require_within(cpu, &d, offset)?;
         descriptor::mark_accessed(cpu, bus, op.before, &d)?;
         (code_segment(&d, selector, cpu.cpl), offset)
     };
@@ -176,25 +179,44 @@ fn jump(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Re
     Ok(())
 }
 
-fn call(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Result<(), Flow> {
+/// Pushes the return address of a far call that stays at its level. The manual's order: room on the stack, the
+/// limit of the code segment, then the pushes.
+fn push_return(
+    cpu: &mut Cpu,
+    bus: &mut Bus,
+    op: &Op,
+    width: Width,
+    code: &Descriptor,
+    offset: u32,
+) -> Result<u32, Flow> {
     let back = [u32::from(cpu.seg[usize::from(CS)].selector), cpu.next_eip(op)];
+    let stack = Stack::current(cpu);
+    stack.require_room(cpu, width, back.len())?;
+    require_within(cpu, code, offset)?;
+    let esp = stack.push_all(cpu, bus, op.before, width, &back)?;
+    descriptor::mark_accessed(cpu, bus, op.before, code)?;
+    Ok(esp)
+}
+
+fn call(cpu: &mut Cpu, bus: &mut Bus, op: &Op, selector: u16, offset: u32) -> Result<(), Flow> {
     let (cs, eip, esp) = if cpu.real_segments() {
+        let back = [u32::from(cpu.seg[usize::from(CS)].selector), cpu.next_eip(op)];
+        let stack = Stack::current(cpu);
+        stack.require_room(cpu, width(op), back.len())?;
         let cs = real_target(cpu, selector, offset)?;
-        let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width(op), &back)?;
+        let esp = stack.push_all(cpu, bus, op.before, width(op), &back)?;
         (cs, offset, esp)
     } else {
         match target(cpu, bus, op, selector, offset, How::Call)? {
             Target::Code(d, offset) => {
-                let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width(op), &back)?;
-                descriptor::mark_accessed(cpu, bus, op.before, &d)?;
+                let esp = push_return(cpu, bus, op, width(op), &d, offset)?;
                 (code_segment(&d, selector, cpu.cpl), offset, esp)
             }
             Target::Gate { code, selector, offset, width, parameters } => {
                 if !code.is_conforming() && code.dpl() < cpu.cpl {
                     return call_inner(cpu, bus, op, &code, selector, offset, width, parameters);
                 }
-                let esp = Stack::current(cpu).push_all(cpu, bus, op.before, width, &back)?;
-                descriptor::mark_accessed(cpu, bus, op.before, &code)?;
+                let esp = push_return(cpu, bus, op, width, &code, offset)?;
                 (code_segment(&code, selector, cpu.cpl), offset, esp)
             }
             Target::Task(d) => return task::far(cpu, bus, op, selector, &d, Cause::Call),
@@ -221,6 +243,9 @@ fn call_inner(
 ) -> Result<(), Flow> {
     let level = code.dpl();
     let stack = Stack::inner(cpu, bus, op.before, level)?;
+    // SS, ESP, the parameters, CS and EIP.
+    stack.require_room(cpu, width, 4 + parameters as usize)?;
+    require_within(cpu, code, offset)?;
     let mut frame = Vec::with_capacity(35);
     frame.push(u32::from(cpu.seg[usize::from(SS)].selector));
     frame.push(cpu.regs[4]);

@@ -342,6 +342,8 @@ fn protected(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     if let Some(code) = d.code {
         frame.add(code);
     }
+    // The manual's order: room on the stack, the limit of the code segment, then the pushes.
+    stack.require_room(cpu, gate.width, frame.values().len())?;
     if gate.offset > gate.code.limit() {
         return cpu.raise(Exception::GP0);
     }

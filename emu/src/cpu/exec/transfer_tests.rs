@@ -1,8 +1,9 @@
 //! Tests of interrupts, exceptions and far transfers, on the processor of
 //! `system_tests.rs`.
 
+use super::super::operand::AnyStack;
 use super::super::system::tests::*;
-use super::super::{far, interrupt, segment};
+use super::super::{branch, far, interrupt, segment};
 use crate::apic::{Kind, LocalApic, Role};
 use crate::cpu::exception::{Class, Exception, vector};
 use crate::cpu::exec::system::{init, lgdt, mov_to_cr, start_up};
@@ -214,6 +215,62 @@ fn far_jump_checks_the_limit_and_a_far_call_that_cannot_push_changes_nothing() {
     let step = r.run(far::call_far_ptr, jump(0x4000, CODE0));
     assert_eq!(r.fault(step), Exception::SS0);
     assert_eq!(r.state(), before);
+}
+
+#[test]
+fn calls_and_gates_check_the_stack_before_the_limit_of_the_code_segment() {
+    let far_call = Op { imm: 0x1000, disp: u32::from(SMALL_CODE), ..op() };
+    let through_gate = Op { imm: 0, disp: u32::from(GATE), ..op() };
+    let faults = |r: &mut Rig| {
+        // Gates to 5678h of a code segment of 4 KiB.
+        r.poke32(GDT + u32::from(GATE & !7), u32::from(SMALL_CODE) << 16 | 0x5678);
+        r.gate(0x40, SMALL_CODE, 0x5678, 0xee);
+        let step = r.run(far::call_far_ptr, through_gate);
+        let gate = r.fault(step);
+        let step = r.run(interrupt::int_n, Op { imm: 0x40, ..op() });
+        [gate, r.fault(step)]
+    };
+    let mut r = rig();
+    assert_eq!(faults(&mut r), [Exception::GP0; 2], "room, but beyond the limit");
+    let step = r.run(far::call_far_ptr, far_call);
+    assert_eq!(r.fault(step), Exception::GP0);
+
+    r.cpu.regs[0] = u32::from(SMALL_STACK);
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: SS, ..op() }), Err(Flow::Branch));
+    r.cpu.regs[4] = 0x2000;
+    assert_eq!(faults(&mut r), [Exception::SS0; 2], "no room");
+    let step = r.run(far::call_far_ptr, far_call);
+    assert_eq!(r.fault(step), Exception::SS0);
+
+    // From ring 3, to a stack that the TSS names.
+    let mut r = rig();
+    r.enter_ring3();
+    assert_eq!(faults(&mut r), [Exception::GP0; 2]);
+    r.poke32(TSS + 8, u32::from(DATA3));
+    let wrong = Exception::with_code(vector::TS, u32::from(DATA3) & !3);
+    assert_eq!(faults(&mut r), [wrong; 2], "no stack for ring 0");
+    r.poke32(TSS + 4, 0x2000);
+    r.poke32(TSS + 8, u32::from(SMALL_STACK));
+    let full = Exception::with_code(vector::SS, u32::from(SMALL_STACK));
+    assert_eq!(faults(&mut r), [full; 2], "no room there");
+}
+
+#[test]
+fn a_near_call_checks_the_stack_before_the_limit_of_the_code_segment() {
+    let mut r = rig();
+    assert_eq!(
+        r.run(far::jmp_far_ptr, Op { imm: 0x10, disp: u32::from(SMALL_CODE), ..op() }),
+        Err(Flow::Branch)
+    );
+    r.cpu.regs[3] = 0x1000;
+    let call = Op { dst: 3, ..op() };
+    let step = r.run(branch::call_r::<u16, AnyStack>, call);
+    assert_eq!(r.fault(step), Exception::GP0);
+    r.cpu.regs[0] = u32::from(SMALL_STACK);
+    assert_eq!(r.run(segment::mov_sreg_reg, Op { dst: SS, ..op() }), Err(Flow::Branch));
+    r.cpu.regs[4] = 0x2000;
+    let step = r.run(branch::call_r::<u16, AnyStack>, call);
+    assert_eq!(r.fault(step), Exception::SS0);
 }
 
 /// Pushes what `retf` or `iret` takes, the first word on top.
