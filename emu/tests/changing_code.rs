@@ -238,3 +238,26 @@ fn a_loop_that_changes_its_own_body() {
         assert_eq!(result(&mut guest(config, &mut a, 1)), 5050);
     });
 }
+
+#[test]
+fn an_instruction_that_writes_more_than_once_into_code_is_done_once() {
+    all(|config| {
+        let mut a = CodeAssembler::new(32).unwrap();
+        call(&mut a, FRAME);
+        // Its halves lie in two lines, neither in a cache; the pointer is overwritten by what is read.
+        a.mov(edx, FRAME + 0x13c).unwrap();
+        a.xor(eax, eax).unwrap();
+        a.cmpxchg8b(qword_ptr(edx)).unwrap();
+        a.mov(ebx, edx).unwrap();
+        a.shl(ebx, 16).unwrap();
+        a.or(ebx, eax).unwrap();
+        // A carry that would count twice, in two lines again.
+        a.stc().unwrap();
+        a.adc(dword_ptr(FRAME + 0x1fe), 0x10).unwrap();
+        a.add(ebx, dword_ptr(FRAME + 0x1fe)).unwrap();
+        let mut m = guest(config, &mut a, 1);
+        routine(&mut m, FRAME, 7);
+        assert!(m.bus_mut().ram.poke(u64::from(FRAME + 0x13c), &[0x11, 0x11, 0, 0, 0x22, 0x22]));
+        assert_eq!(result(&mut m), 0x2222_1111 + 0x11);
+    });
+}

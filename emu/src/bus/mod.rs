@@ -157,7 +157,7 @@ impl Bus {
 
     /// Writes `size` bytes (1, 2, 4) that lie within one page.
     pub fn write(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32, value: u32) -> Step {
-        let Some(at) = t.at else { return self.write_device(cpu, before, t.pa, size, value) };
+        let Some(at) = t.at else { return self.write_device(cpu, before, t, size, value) };
         let frame = Frame((t.pa >> 12) as u32);
         if self.ram.is_rom(frame) {
             return Ok(());
@@ -168,9 +168,7 @@ impl Bus {
         }
         let tables = self.ram.holds_tables(frame);
         let now = cpu.clock + u64::from(before);
-        if tables || code {
-            cache::in_order(cpu, self, now)?;
-        }
+        self.write_in_order(cpu, before, t)?;
         cache::access(cpu, self, before, t, size, Want::Write)?;
         self.put(at, size, value);
         if code {
@@ -182,6 +180,35 @@ impl Bus {
             self.table_written(cpu, t.pa, size, now);
         }
         Ok(())
+    }
+
+    /// Puts a write at `t` off until all others have come to it, if it concerns them.
+    pub(crate) fn write_in_order(&self, cpu: &mut Cpu, before: u16, t: Physical) -> Step {
+        let now = cpu.clock + u64::from(before);
+        if t.at.is_some() {
+            let frame = Frame((t.pa >> 12) as u32);
+            if self.ram.holds_tables(frame) || self.ram.holds_code(frame) {
+                cache::in_order(cpu, self, now)?;
+            }
+        } else if is_apic(cpu, t.pa) {
+            if cpu.apic.sends(t.pa as u32 & 0xfff) && now > self.coherence.horizon && !self.coherence.at_once
+            {
+                // Messages leave in the order of the clocks.
+                return Err(Flow::Order);
+            }
+        } else if is_io_apic(t.pa) {
+            cache::in_order(cpu, self, now)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the part of an operation that changes things one after the other. It is not begun twice, so nothing in it is
+    /// put off: a probe, or [`Bus::write_in_order`], has waited before it.
+    pub(crate) fn at_once<T>(&mut self, f: impl FnOnce(&mut Bus) -> T) -> T {
+        let before = std::mem::replace(&mut self.coherence.at_once, true);
+        let result = f(self);
+        self.coherence.at_once = before;
+        result
     }
 
     /// Writes `size` bytes of RAM at an arena offset, past every watch.
@@ -220,14 +247,11 @@ impl Bus {
         }
     }
 
-    fn write_device(&mut self, cpu: &mut Cpu, before: u16, pa: u64, size: u32, value: u32) -> Step {
+    fn write_device(&mut self, cpu: &mut Cpu, before: u16, t: Physical, size: u32, value: u32) -> Step {
         cpu.need_care()?;
+        self.write_in_order(cpu, before, t)?;
+        let pa = t.pa;
         if is_apic(cpu, pa) {
-            let early = cpu.clock + u64::from(before) > self.coherence.horizon && !self.coherence.at_once;
-            if early && cpu.apic.sends(pa as u32 & 0xfff) {
-                // Messages leave in the order of the clocks.
-                return Err(Flow::Order);
-            }
             let cost = cpu.costs.apic_access;
             cpu.charge(Kind::Apic, cost);
             let now = cpu.clock + u64::from(before);
@@ -245,8 +269,6 @@ impl Bus {
             return Ok(());
         }
         if is_io_apic(pa) {
-            let now = cpu.clock + u64::from(before);
-            cache::in_order(cpu, self, now)?;
             let cost = cpu.costs.io;
             cpu.charge(Kind::Apic, cost);
             // Registers are dwords; of the index a byte is enough.

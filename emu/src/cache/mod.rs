@@ -214,11 +214,9 @@ pub fn walker_access(cpu: &mut Cpu, bus: &mut Bus, pa: u64, want: Want) {
         && !cpu.mmu.covers(at, want)
     {
         let careful = std::mem::replace(&mut cpu.careful, true);
-        let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
         // In careful mode and at once nothing is put off.
-        let _ = miss(cpu, bus, 0, pa, at, want);
+        let _ = bus.at_once(|bus| miss(cpu, bus, 0, pa, at, want));
         cpu.careful = careful;
-        bus.coherence.at_once = at_once;
     }
 }
 

@@ -97,8 +97,8 @@ impl Cpu {
         }
         let old = self.probe_write(bus, op, op.seg, ea, W::BYTES)?;
         let new = f(self, W::from_u32(old));
-        // The probe has shown that this cannot fault.
-        self.store_slow(bus, op, op.seg, ea, W::BYTES, new.to_u32())
+        // The probe has shown that this cannot fault, and has waited where it had to.
+        bus.at_once(|bus| self.store_slow(bus, op, op.seg, ea, W::BYTES, new.to_u32()))
     }
 
     /// Pushes a value on the stack.
@@ -180,8 +180,8 @@ impl Cpu {
         self.read_linear(bus, op.before, lin, size, privilege)
     }
 
-    /// Makes sure that a write of `size` bytes will not fault, watched and device frames included, and that its lines
-    /// are here to be written.
+    /// Makes sure that a write of `size` bytes will not fault, watched and device frames included, that its lines
+    /// are here to be written, and that all others have come to it if it concerns them.
     pub fn probe_linear(
         &mut self,
         bus: &mut Bus,
@@ -207,6 +207,7 @@ impl Cpu {
                 self.need_care()?;
             }
             cache::access(self, bus, before, t, size, Want::Write)?;
+            bus.write_in_order(self, before, t)?;
         }
         self.check_alignment(lin, size, privilege)
     }
@@ -272,10 +273,11 @@ impl Cpu {
         let a = mmu::translate(self, bus, lin, Access::Write, privilege, before)?;
         let b = mmu::translate(self, bus, second, Access::Write, privilege, before)?;
         self.watch_access(lin, size, Access::Write, privilege)?;
-        for i in 0..size {
-            let t = if i < cut { a.plus(i) } else { b.plus(i - cut) };
-            bus.write(self, before, t, 1, (value >> (8 * i)) & 0xff)?;
-        }
-        Ok(())
+        bus.at_once(|bus| {
+            (0..size).try_for_each(|i| {
+                let t = if i < cut { a.plus(i) } else { b.plus(i - cut) };
+                bus.write(self, before, t, 1, (value >> (8 * i)) & 0xff)
+            })
+        })
     }
 }

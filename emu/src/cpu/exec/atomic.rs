@@ -86,5 +86,5 @@ pub fn cmpxchg8b(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
         low
     })?;
     cpu.flags.put(ZF, equal);
-    if equal { cpu.store_at(bus, op, op.seg, upper, cpu.regs[1]) } else { Ok(()) }
+    if equal { bus.at_once(|bus| cpu.store_at(bus, op, op.seg, upper, cpu.regs[1])) } else { Ok(()) }
 }

@@ -421,17 +421,13 @@ impl Stack {
             }
         }
         offset = self.esp;
-        for &v in values {
-            offset = offset.wrapping_sub(size) & mask;
-            cpu.write_linear(
-                bus,
-                before,
-                self.ss.base.wrapping_add(offset),
-                size,
-                v & width.mask(),
-                privilege,
-            )?;
-        }
+        bus.at_once(|bus| {
+            values.iter().try_for_each(|v| {
+                offset = offset.wrapping_sub(size) & mask;
+                let at = self.ss.base.wrapping_add(offset);
+                cpu.write_linear(bus, before, at, size, v & width.mask(), privilege)
+            })
+        })?;
         Ok(self.esp & !mask | offset & mask)
     }
 }

@@ -91,15 +91,15 @@ fn deliver(
     cpu.drop_debug();
     // Between blocks the clock is exact: accesses need not ask for careful mode.
     let careful = std::mem::replace(&mut cpu.careful, true);
-    // Nor is any of them put off: a delivery is not begun twice.
-    let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
-    let mut result = deliver_chain(cpu, bus, first, source, before);
-    // A task gate may lead to a task that asks for a debug trap.
-    while let (Ok(()), Some(trap)) = (&result, cpu.take_debug_trap()) {
-        result = deliver_chain(cpu, bus, trap, Source::Exception(trap.class), before);
-    }
+    let result = bus.at_once(|bus| {
+        deliver_chain(cpu, bus, first, source, before)?;
+        // A task gate may lead to a task that asks for a debug trap.
+        while let Some(trap) = cpu.take_debug_trap() {
+            deliver_chain(cpu, bus, trap, Source::Exception(trap.class), before)?;
+        }
+        Ok(())
+    });
     cpu.careful = careful;
-    bus.coherence.at_once = at_once;
     result
 }
 

@@ -131,7 +131,7 @@ pub fn ins<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     cpu.probe_write(bus, op, ES, at, W::BYTES)?;
     let v = bus.port_in(cpu, op, port, W::BYTES)?;
     cpu.note_port(port, W::BYTES);
-    cpu.store_at(bus, op, ES, at, W::from_u32(v))?;
+    bus.at_once(|bus| cpu.store_at(bus, op, ES, at, W::from_u32(v)))?;
     advance::<W>(cpu, op, 7)
 }
 

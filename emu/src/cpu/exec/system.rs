@@ -251,8 +251,10 @@ fn write_table(cpu: &mut Cpu, bus: &mut Bus, op: &Op, t: Table) -> Step {
     // Shows that neither store can fault before one is made; the first counts if both would.
     cpu.probe_write(bus, op, op.seg, ea, 2)?;
     cpu.probe_write(bus, op, op.seg, second, 4)?;
-    cpu.store_at(bus, op, op.seg, ea, t.limit)?;
-    cpu.store_at(bus, op, op.seg, second, t.base)?;
+    bus.at_once(|bus| {
+        cpu.store_at(bus, op, op.seg, ea, t.limit)?;
+        cpu.store_at(bus, op, op.seg, second, t.base)
+    })?;
     finish_system(cpu, op)
 }
 

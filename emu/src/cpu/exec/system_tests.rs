@@ -2,7 +2,7 @@
 //! processor in protected mode, with tables in memory, paging off. The tests of
 //! `transfer_tests.rs` use the same processor.
 
-use super::super::{far, io, msr, segment};
+use super::super::{far, io, mov, msr, operand, segment};
 use super::*;
 use crate::apic::{LocalApic, Role};
 use crate::bus::ram::Ram;
@@ -458,4 +458,20 @@ fn identity_comes_from_the_preset() {
     r.cpu.regs[0] = cr4::PGE;
     let step = r.run(mov_to_cr, Op { dst: 4, src: 0, ..op() });
     assert_eq!(r.fault(step), Exception::GP0, "CR4 takes only what CPUID offers");
+}
+
+#[test]
+fn an_exchange_with_the_command_register_waits_before_it_changes_anything() {
+    let mut r = rig();
+    r.cpu.clock = 100;
+    r.cpu.regs[0] = 0x000c_0040;
+    let icr = Op { disp: 0xfee0_0300, ..op() };
+    // Another processor is behind: messages leave in the order of the clocks.
+    r.bus.coherence.horizon = 50;
+    let exchange = mov::xchg_mr::<u32, operand::Any>;
+    assert_eq!(r.run(exchange, icr), Err(Flow::Order));
+    assert_eq!((r.cpu.regs[0], r.bus.outbox.len()), (0x000c_0040, 0));
+    r.bus.coherence.horizon = u64::MAX;
+    assert_eq!(r.run(exchange, icr), Ok(()));
+    assert_eq!((r.cpu.regs[0], r.bus.outbox.len()), (0, 1));
 }

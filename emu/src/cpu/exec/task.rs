@@ -213,9 +213,8 @@ fn by_instruction(
     cause: Cause,
     saved: (u32, u32),
 ) -> Result<(), Flow> {
-    // Not begun twice, as deliveries are not.
-    let at_once = std::mem::replace(&mut bus.coherence.at_once, true);
-    let result = prepare(cpu, bus, op.before, selector, d, cause).and_then(|prepared| {
+    bus.at_once(|bus| {
+        let prepared = prepare(cpu, bus, op.before, selector, d, cause)?;
         commit(cpu, bus, op.before, &prepared, saved)?;
         match enter(cpu, bus, op.before, &prepared, None) {
             // The new task has not begun: the fault is at its first instruction, not at this one.
@@ -228,9 +227,7 @@ fn by_instruction(
             },
             other => other,
         }
-    });
-    bus.coherence.at_once = at_once;
-    result
+    })
 }
 
 /// Checks the new TSS, reads it, and makes sure that nothing up to the commit can fault.
