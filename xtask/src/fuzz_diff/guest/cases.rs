@@ -31,12 +31,6 @@ impl Case {
         self.starts().map(|start| self.decode(start))
     }
 
-    /// The instruction at an EIP, if one of them begins there.
-    pub fn instruction_at(&self, eip: u32) -> Option<Instruction> {
-        let at = eip.wrapping_sub(self.eip) as usize;
-        self.starts().find(|start| *start == at).map(|start| self.decode(start))
-    }
-
     fn starts(&self) -> impl Iterator<Item = usize> {
         let ends = self.sequence.ends.iter().map(|(end, _)| *end);
         std::iter::once(0).chain(ends).take(self.sequence.ends.len())

@@ -6,7 +6,8 @@
 //! | ARPL on memory | Bochs asks for write rights first, and sets D | only if RPL changes: "Arpl" of the manual writes only then |
 //! | far pointers, frames of RET and IRET | Bochs reads the selector or the flags first | the offset first; the manual does not say, only CR2 tells |
 //! | a frame that does not fit | Bochs writes what fits | nothing, as captured from processors for PUSHA; the rest alike |
-//! | a call beyond the limit of CS | Bochs has pushed already, or failed to | the limit first (manual, "CALL") |
+//! | a call beyond the limit of CS | Bochs has pushed already, or failed to | room on the stack, the limit, the pushes (manual, "CALL") |
+//! | a gate beyond the limit of CS, no room on the stack | Bochs looks at the limit first | room first (manual, "INT n") |
 //! | POPF in virtual-8086 mode, IOPL < 3 | Bochs reads the stack first | #GP(0) first, as for all that IOPL forbids |
 //! | an inner stack of 16 bits | Bochs loads SP only | ESP whole (manual, "INT n": ESP from the TSS) |
 //! | ENTER, 32-bit operands, 16-bit stack | Bochs writes EBP | BP, as captured from an 80386 |
@@ -25,7 +26,9 @@ use super::cases::Case;
 use super::changes;
 use super::layout::{ARENA, STACK_TOP, arena, case, record, selector};
 use super::machines::{Outcome, Peer};
-use iced_x86::{Code, Instruction, Mnemonic};
+use super::memory::Memory;
+use super::tables::Batch;
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
 use std::collections::BTreeMap;
 
 const AC: u32 = 17;
@@ -36,6 +39,9 @@ struct Pair<'a> {
     case: &'a Case,
     here: &'a [u32],
     there: &'a [u32],
+    /// The instruction at which each machine stopped.
+    at_here: Option<Instruction>,
+    at_there: Option<Instruction>,
     /// Names of what differs, but for what follows from something else.
     names: Vec<&'a str>,
     /// Addresses that differ: value here, value there.
@@ -45,6 +51,7 @@ struct Pair<'a> {
 /// Why these differences are none of ours, if so.
 pub fn explain(
     peer: Peer,
+    batch: &Batch,
     case: &Case,
     here: &[u32],
     there: &Outcome,
@@ -55,7 +62,8 @@ pub fn explain(
     }
     let Outcome::Record(there) = there else {
         // What runs in virtual-8086 mode then may not end.
-        let i = case.instruction_at(here[record::EIP])?;
+        let i = Memory { image: &batch.image, case, changes: &changes(case, here), record: here }
+            .instruction()?;
         return (i.mnemonic() == Mnemonic::Iretd && here[record::INFO] == 13).then_some(CUT_OFF);
     };
     let (a, b) = (changes(case, here), changes(case, there));
@@ -66,7 +74,11 @@ pub fn explain(
         .map(|at| (*at, (a.get(at).copied(), b.get(at).copied())))
         .collect();
     let names = differences.iter().map(String::as_str).collect();
-    let p = Pair { case, here, there, names, memory };
+    let at = |record, changes: &BTreeMap<u32, u32>| {
+        Memory { image: &batch.image, case, changes, record }.instruction()
+    };
+    let (at_here, at_there) = (at(here, &a), at(there, &b));
+    let p = Pair { case, here, there, at_here, at_there, names, memory };
     RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
 }
 
@@ -78,6 +90,7 @@ const RULES: &[(Rule, &str)] = &[
     (arpl, "ARPL asks for write rights"),
     (pointer_order, "the parts of a far pointer or frame are read in another order"),
     (call_limit, "a call pushes before the limit of CS is checked"),
+    (gate_limit, "the limit of CS is checked before room on the stack"),
     (v86_popf, "POPF in virtual-8086 mode reads the stack before IOPL is checked"),
     (partial_frame, "what fits of a frame is written before the fault"),
     (inner_stack, "SP alone is loaded for an inner stack of 16 bits"),
@@ -102,11 +115,6 @@ impl Pair<'_> {
         self.case.instructions().any(|i| mnemonics.contains(&i.mnemonic()))
     }
 
-    /// The instruction at which a machine stopped.
-    fn at(&self, r: &[u32]) -> Option<Instruction> {
-        self.case.instruction_at(r[record::EIP])
-    }
-
     fn vectors(&self) -> (u32, u32) {
         (self.here[record::INFO] & 0xff, self.there[record::INFO] & 0xff)
     }
@@ -129,7 +137,7 @@ impl Pair<'_> {
     fn crosses(&self) -> bool {
         let start =
             self.case.word(case::CODE_AT).wrapping_add(self.here[record::EIP].wrapping_sub(self.case.eip));
-        self.at(self.here).is_none_or(|i| start >> 12 != (start.wrapping_add(i.len() as u32 - 1)) >> 12)
+        self.at_here.is_none_or(|i| start >> 12 != (start.wrapping_add(i.len() as u32 - 1)) >> 12)
     }
 
     /// Nothing but A and D differs.
@@ -154,8 +162,7 @@ fn arpl(p: &Pair<'_>) -> bool {
     if p.only(&["memory"]) && p.tables_only() {
         return true;
     }
-    p.at(p.there).is_some_and(|i| i.mnemonic() == Mnemonic::Arpl)
-        && matches!(p.vectors().1, 12 | 13 | 14 | AC)
+    p.at_there.is_some_and(|i| i.mnemonic() == Mnemonic::Arpl) && matches!(p.vectors().1, 12 | 13 | 14 | AC)
 }
 
 /// Reads several words that belong together.
@@ -166,7 +173,7 @@ fn of_parts(i: &Instruction) -> bool {
 }
 
 fn pointer_order(p: &Pair<'_>) -> bool {
-    let pointer = p.at(p.here).is_some_and(|i| of_parts(&i));
+    let pointer = p.at_here.is_some_and(|i| of_parts(&i));
     let near = p.there[record::CR2].wrapping_sub(p.here[record::CR2]) <= 16;
     let same_fault = p.same(record::INFO) && p.same(record::EIP);
     let (here, there) = p.vectors();
@@ -188,7 +195,7 @@ fn pointer_order(p: &Pair<'_>) -> bool {
 
 fn call_limit(p: &Pair<'_>) -> bool {
     let (here, there) = p.vectors();
-    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Call)
+    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Call)
         && p.same(record::EIP)
         && here == 13
         && p.here[record::ERROR] == 0
@@ -196,9 +203,20 @@ fn call_limit(p: &Pair<'_>) -> bool {
         && p.only(&["vector", "error code", "cr2", "memory"])
 }
 
+fn gate_limit(p: &Pair<'_>) -> bool {
+    let gate = p.at_here.is_some_and(|i| {
+        matches!(i.mnemonic(), Mnemonic::Int | Mnemonic::Into | Mnemonic::Int3 | Mnemonic::Call)
+    });
+    gate && p.same(record::EIP)
+        && p.vectors() == (12, 13)
+        && p.there[record::ERROR] == 0
+        && p.only(&["vector", "error code", "memory"])
+        && p.frame_or_tables()
+}
+
 fn v86_popf(p: &Pair<'_>) -> bool {
     let (here, there) = p.vectors();
-    p.at(p.here).is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Popf | Mnemonic::Popfd))
+    p.at_here.is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Popf | Mnemonic::Popfd))
         && p.here[record::FLAGS] & VM != 0
         && p.same(record::EIP)
         && (here, p.here[record::ERROR]) == (13, 0)
@@ -206,7 +224,7 @@ fn v86_popf(p: &Pair<'_>) -> bool {
 }
 
 fn partial_frame(p: &Pair<'_>) -> bool {
-    let pushes = p.at(p.here).is_some_and(|i| {
+    let pushes = p.at_here.is_some_and(|i| {
         matches!(
             i.mnemonic(),
             Mnemonic::Call
@@ -246,15 +264,20 @@ fn inner_stack(p: &Pair<'_>) -> bool {
 }
 
 fn enter(p: &Pair<'_>) -> bool {
-    let ebp = record::EAX + 5;
+    let upper = p.case.word(case::ESP) >> 16;
+    let registers = ["eax", "ecx", "edx", "ebx", "ebp", "esi", "edi"];
+    let moved = (record::EAX..record::EAX + 8)
+        .filter(|n| !p.same(*n))
+        .all(|n| (p.here[n] ^ p.there[n]) & 0xffff == 0 && p.there[n] >> 16 == upper);
+    let parts = p.at_here.is_some_and(|i| of_parts(&i));
     p.has(&[Mnemonic::Enter])
-        && p.names.first() == Some(&"ebp")
-        && (p.here[ebp] ^ p.there[ebp]) & 0xffff == 0
-        && (p.only(&["ebp"]) || p.only(&["ebp", "cr2"]) && p.at(p.here).is_some_and(|i| of_parts(&i)))
+        && moved
+        && p.names.iter().any(|n| registers.contains(n))
+        && p.names.iter().all(|n| registers.contains(n) || *n == "cr2" && parts)
 }
 
 fn long_v86(p: &Pair<'_>) -> bool {
-    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
+    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Iretd)
         && p.here[record::INFO] == 13
         && p.here[record::ERROR] == 0
         && p.there[record::FLAGS] & VM != 0
@@ -267,11 +290,15 @@ fn call_rights(p: &Pair<'_>) -> bool {
     let rights = here == 14
         && user
         && ((there, p.same(record::EIP)) != (14, true) || p.only(&["error code", "memory"]));
-    p.at(p.here).is_some_and(|i| i.mnemonic() == Mnemonic::Call) && (here == AC || rights)
+    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Call) && (here == AC || rights)
 }
 
 fn other_page(p: &Pair<'_>) -> bool {
-    p.here[record::INFO] == 6 && p.at(p.here).is_none_or(|_| p.crosses()) && p.there[record::INFO] != 6
+    let offered = |f: &CpuidFeature| {
+        !matches!(f, CpuidFeature::MMX | CpuidFeature::SSE | CpuidFeature::SSE2 | CpuidFeature::MULTIBYTENOP)
+    };
+    let beyond = p.at_here.is_some_and(|i| !i.cpuid_features().iter().all(offered));
+    beyond && p.here[record::INFO] == 6 && p.there[record::INFO] != 6
 }
 
 fn task_order(p: &Pair<'_>) -> bool {
@@ -296,7 +323,7 @@ fn task_order(p: &Pair<'_>) -> bool {
 }
 
 fn repeated_flags(p: &Pair<'_>) -> bool {
-    let compares = p.at(p.here).is_some_and(|i| {
+    let compares = p.at_here.is_some_and(|i| {
         (i.has_rep_prefix() || i.has_repne_prefix())
             && matches!(
                 i.mnemonic(),
@@ -312,7 +339,7 @@ fn repeated_flags(p: &Pair<'_>) -> bool {
 }
 
 fn step_of_repeated(p: &Pair<'_>) -> bool {
-    let repeats = p.at(p.here).is_some_and(|i| i.has_rep_prefix() || i.has_repne_prefix());
+    let repeats = p.at_here.is_some_and(|i| i.has_rep_prefix() || i.has_repne_prefix());
     let rf =
         p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
     repeats && rf && p.vectors() == (1, 1) && p.only(&["eflags"])

@@ -14,6 +14,7 @@ mod explained;
 mod harness;
 mod layout;
 mod machines;
+mod memory;
 mod sequence;
 mod tables;
 
@@ -24,6 +25,7 @@ use explained::explain;
 use layout::{ARENA, arena, case, record};
 pub use machines::Peer;
 use machines::{Load, Outcome};
+use memory::Memory;
 use std::collections::BTreeMap;
 use tables::Batch;
 
@@ -79,7 +81,7 @@ pub fn run(options: &Options<'_>) -> Result<Tally> {
             if differences.is_empty() {
                 continue;
             }
-            if let Some(why) = explain(options.peer, c, h, t, &differences) {
+            if let Some(why) = explain(options.peer, &batch, c, h, t, &differences) {
                 *tally.explained.entry(why).or_default() += 1;
                 continue;
             }
@@ -193,17 +195,21 @@ fn report(
         println!("  here   vector {} at {:x}", here[record::INFO], here[record::EIP]);
         return;
     };
-    println!(
-        "  ended by vector {:x}, error code {:x}, at {:x}:{:x} here",
-        here[record::INFO],
-        here[record::ERROR],
-        here[record::CS],
-        here[record::EIP]
-    );
+    let (a, b) = (changes(c, here), changes(c, there));
+    for (r, changes, where_) in [(here, &a, "here"), (there, &b, "there")] {
+        let i = Memory { image: &batch.image, case: c, changes, record: r }.instruction();
+        println!(
+            "  ended by vector {:x}, error code {:x}, at {:x}:{:x} ({}) {where_}",
+            r[record::INFO],
+            r[record::ERROR],
+            r[record::CS],
+            r[record::EIP],
+            i.map_or("no instruction".into(), |i| format!("{:?}", i.code())),
+        );
+    }
     for (i, name) in record::NAMES.iter().enumerate().filter(|(i, _)| here[*i] != there[*i]) {
         println!("  {name}: {:x} here, {:x} there", here[i], there[i]);
     }
-    let (a, b) = (changes(c, here), changes(c, there));
     for at in a.keys().chain(b.keys().filter(|k| !a.contains_key(k))) {
         let shown = |m: &BTreeMap<u32, u32>| m.get(at).map_or("unchanged".into(), |v| format!("{v:08x}"));
         if a.get(at) != b.get(at) {

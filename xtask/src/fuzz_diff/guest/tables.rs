@@ -573,6 +573,9 @@ impl Batch {
         pieces.push((arena::STACKS, 0x1000 / 4));
         if self.paging != Paging::Off {
             let first = WINDOWS / self.window_bytes();
+            // What maps the harness, and the four pointers before it.
+            pieces.push((arena::POINTERS, 8));
+            pieces.push((arena::DIRECTORY, (MEMORY / self.window_bytes()) * entry / 4));
             pieces.push((arena::DIRECTORY + entry * first, 5 * entry / 4));
             let words = WINDOW_PAGES * entry / 4;
             pieces.push((arena::TABLES + entry * (LOW >> 12), words));
