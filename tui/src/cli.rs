@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use shootdown_workloads::export::results::LATENCIES;
+use shootdown_workloads::seeds::MAX_SEEDS;
 use shootdown_workloads::sweep::run::Shard;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -152,8 +154,12 @@ pub struct Cell {
     /// What makes the cell.
     #[command(flatten)]
     pub keys: Keys,
+    /// Run with this many seeds, from --seed on: medians with 95 % intervals, strategies held against each other by seed
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true,
+        value_parser = clap::value_parser!(u64).range(1..=MAX_SEEDS))]
+    pub seeds: u64,
     /// Run at both ends of the bracket of every estimate of the preset as well; say what moves and what flips
-    #[arg(long)]
+    #[arg(long, conflicts_with = "seeds")]
     pub sensitivity: bool,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -170,7 +176,7 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub strategy: Option<String>,
     /// Write the region of interest as a timeline of single shootdowns for Perfetto (.pftrace)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
     pub timeline: Option<PathBuf>,
     /// The cell.
     #[command(flatten)]
@@ -332,7 +338,7 @@ pub struct SweepMerge {
     /// The sweep's directory; more that hold cells of the same plan may follow
     #[arg(required = true)]
     pub dirs: Vec<PathBuf>,
-    /// The file: .jsonl (a line of JSON for each cell) or .csv (a line of figures for each cell)
+    /// The file: .jsonl (a line of JSON for each cell), .csv or .parquet (a line of figures for each cell)
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
@@ -366,15 +372,43 @@ pub enum Export {
     Histograms(ExportHistograms),
     /// Median and 95 % interval over the seeds, for each group of cells
     Table(ExportTable),
-    /// A metric over a key of the sweep: .svg, .tex (pgfplots) and .dat (gnuplot)
+    /// Figure: a metric over a key of the sweep
     Curve(ExportCurve),
+    /// Figure: how long a latency is, as the share of values that are at most so long
+    Cdf(ExportCdf),
+    /// Figure: a metric of each strategy over that of one of them, on equal seeds
+    Bars(ExportBars),
+    /// Figure: cycles per operation, stacked by what the processors were doing
+    Ledger(ExportLedger),
+}
+
+/// Results that are exported.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The .jsonl of `sweep merge`, or the JSON of `run` or `compare`
+    pub results: PathBuf,
+    /// Only cells whose key has one of these values; may be given again
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub only: Vec<String>,
+}
+
+/// Options of every figure.
+#[derive(Debug, Args)]
+pub struct Figure {
+    /// The results.
+    #[command(flatten)]
+    pub source: Source,
+    /// A file (.svg, .tex for pgfplots, .dat for gnuplot), or a directory for all three, made if it is not there
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
 }
 
 /// Options of `export histograms`.
 #[derive(Debug, Args)]
 pub struct ExportHistograms {
-    /// The .jsonl of `sweep merge`, or the JSON of `run` or `compare`
-    pub results: PathBuf,
+    /// The results.
+    #[command(flatten)]
+    pub source: Source,
     /// The directory for the files, made if it is not there
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -383,9 +417,10 @@ pub struct ExportHistograms {
 /// Options of `export table`.
 #[derive(Debug, Args)]
 pub struct ExportTable {
-    /// The .jsonl of `sweep merge`, or the JSON of `run` or `compare`
-    pub results: PathBuf,
-    /// A metric by its name in CSV [default: cycles per operation and latencies]; may be given again
+    /// The results.
+    #[command(flatten)]
+    pub source: Source,
+    /// A metric by its name in CSV, or A/B of two [default: cycles per operation and latencies]; may be given again
     #[arg(long = "metric", value_name = "NAME")]
     pub metrics: Vec<String>,
     /// The file: .tex (booktabs) or .csv
@@ -396,17 +431,51 @@ pub struct ExportTable {
 /// Options of `export curve`.
 #[derive(Debug, Args)]
 pub struct ExportCurve {
-    /// The .jsonl of `sweep merge`
-    pub results: PathBuf,
     /// The key on the x axis
     #[arg(long, value_name = "KEY")]
     pub x: String,
-    /// The metric on the y axis, by its name in CSV
+    /// The metric on the y axis, by its name in CSV, or A/B of two
     #[arg(long, value_name = "METRIC", default_value = "cycles_per_op")]
     pub y: String,
-    /// The directory for the files, made if it is not there
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// What and where to.
+    #[command(flatten)]
+    pub figure: Figure,
+}
+
+/// Options of `export cdf`.
+#[derive(Debug, Args)]
+pub struct ExportCdf {
+    /// The latency: of kmap, of a flush for its initiator or its targets, or how long stale entries lived
+    #[arg(long, value_name = "NAME", default_value = "kmap", value_parser = LATENCIES.map(|(name, _)| name))]
+    pub latency: String,
+    /// What and where to.
+    #[command(flatten)]
+    pub figure: Figure,
+}
+
+/// Options of `export bars`.
+#[derive(Debug, Args)]
+pub struct ExportBars {
+    /// The metric, by its name in CSV, or A/B of two
+    #[arg(long, value_name = "METRIC", default_value = "cycles_per_op")]
+    pub y: String,
+    /// The key whose values stand side by side
+    #[arg(long, value_name = "KEY", default_value = "strategy")]
+    pub by: String,
+    /// The value of that key that everything is divided by [default: the first]
+    #[arg(long, value_name = "VALUE")]
+    pub base: Option<String>,
+    /// What and where to.
+    #[command(flatten)]
+    pub figure: Figure,
+}
+
+/// Options of `export ledger`.
+#[derive(Debug, Args)]
+pub struct ExportLedger {
+    /// What and where to.
+    #[command(flatten)]
+    pub figure: Figure,
 }
 
 /// Who runs shards.

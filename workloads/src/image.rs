@@ -36,7 +36,12 @@ pub fn digest(elf: &[u8]) -> Option<String> {
         hash.update(elf.get(start..start.checked_add(in_file? as usize)?)?);
     }
     hash.update(word(24)?.to_le_bytes());
-    Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Some(hex(&hash.finalize()))
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

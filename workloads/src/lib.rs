@@ -19,9 +19,10 @@
 //! | latencies | `collect.rs`; what was waited for `waits.rs` |
 //! | one run | `run.rs`; its single shootdowns `timeline/`; paused and looked at `live.rs` |
 //! | several runs side by side | `compare.rs` |
+//! | several seeds: medians, intervals, pairs | `seeds/`, `statistics.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
-//! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs` |
+//! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs`; metrics `figures.rs` |
 //! | the state of a machine that got stuck | `state.rs` |
 
 pub mod boot;
@@ -32,6 +33,7 @@ pub mod compare;
 pub mod config_file;
 pub mod csv;
 pub mod export;
+pub mod figures;
 pub mod image;
 pub mod kernel;
 pub mod live;
@@ -41,6 +43,7 @@ pub mod report;
 pub mod run;
 #[cfg(test)]
 mod schema;
+pub mod seeds;
 pub mod sensitivity;
 pub mod state;
 pub mod statistics;

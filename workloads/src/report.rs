@@ -16,6 +16,7 @@
 use crate::cell::Cell;
 use crate::collect::Collector;
 use crate::kernel::{GlobalKmap, Marks};
+use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
 use crate::summary::Summary;
 use crate::waits::Waits;
@@ -41,11 +42,14 @@ pub struct Report {
     pub schema: u32,
     /// Everything that decided the run.
     pub config: Config,
-    /// One row for each strategy, in the order asked for.
+    /// One row for each strategy, in the order asked for; with several seeds those of the first.
     pub rows: Vec<Row>,
     /// What hangs on the preset's estimates, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sensitivity: Option<Sensitivity>,
+    /// The runs with other seeds, and what all seeds together say, where more than one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeds: Option<Seeds>,
 }
 
 /// Everything that decided the run.
@@ -479,7 +483,13 @@ fn checksum(console: &str) -> Option<String> {
 impl Report {
     /// A report of finished rows.
     pub fn new(config: Config, rows: Vec<Row>) -> Report {
-        Report { schema: SCHEMA, config, rows, sensitivity: None }
+        Report { schema: SCHEMA, config, rows, sensitivity: None, seeds: None }
+    }
+
+    /// All rows with their seeds: those of the first seed, then of each other.
+    pub fn seeded(&self) -> impl Iterator<Item = (u64, &Row)> {
+        let first = self.rows.iter().map(|row| (self.config.machine.seed, row));
+        first.chain(self.seeds.iter().flat_map(|s| s.others()))
     }
 
     /// The document: JSON with a newline at its end.

@@ -1,5 +1,7 @@
 //! Statistics of results: lines through points, medians over seeds with their intervals.
 
+use serde::{Deserialize, Serialize};
+
 /// A straight line through points, by least squares.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
@@ -37,8 +39,14 @@ impl Line {
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 2000;
 
-/// A median with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// With fewer values than this even the interval from the least to the greatest holds the median with less than 95 %: of
+/// n values, 1 - 2^(1 - n).
+pub const FEWEST: usize = 6;
+
+/// A median with its 95 % interval. Of fewer than [`FEWEST`] values the interval is narrower than it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Interval {
     /// The median.
     pub median: f64,
@@ -63,38 +71,69 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 impl Interval {
-    /// Median and 95 % percentile-bootstrap interval of values over seeds. The same values give the same interval: the
-    /// resampling has a seed of its own. `None` for no value.
+    /// Median and 95 % percentile-bootstrap interval of values over seeds. `None` for no value.
     pub fn of(values: &[f64]) -> Option<Interval> {
         let middle = median(values)?;
-        let n = values.len();
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = || {
-            // SplitMix64 (Steele, Lea, Flood 2014).
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        };
-        let mut resampled = vec![0.0; n];
-        let mut medians = Vec::with_capacity(RESAMPLES);
-        for _ in 0..RESAMPLES {
-            resampled.fill_with(|| values[(random() % n as u64) as usize]);
-            medians.extend(median(&resampled));
-        }
-        medians.sort_by(f64::total_cmp);
-        let at = |part: f64| medians[((RESAMPLES - 1) as f64 * part).round() as usize];
-        Some(Interval { median: middle, low: at(0.025), high: at(0.975), n })
+        let mut resampled = Vec::with_capacity(values.len());
+        let (low, high) = bootstrap(values.len(), |sample| {
+            resampled.clear();
+            resampled.extend(sample.iter().map(|&i| values[i]));
+            median(&resampled)
+        })?;
+        Some(Interval { median: middle, low, high, n: values.len() })
     }
 }
 
-/// How `b` compares with `a` seed by seed: the interval of `b / a` over the seeds that both have. `None` without such a seed.
-pub fn paired(a: &[(u64, f64)], b: &[(u64, f64)]) -> Option<Interval> {
-    let ratio = |(seed, value): &(u64, f64)| {
-        let (_, base) = a.iter().find(|(other, _)| other == seed)?;
-        (*base != 0.0).then(|| value / base)
+/// The 95 % percentile-bootstrap interval of a statistic of `n` things (Efron and Tibshirani, "An Introduction to the
+/// Bootstrap", 1993, chapter 13). `of` is given the numbers, below `n`, of the things of a resample; resamples that it makes
+/// nothing of do not count. The same statistic gives the same interval: the resampling has a seed of its own. `None` when
+/// no resample gave a value.
+pub fn bootstrap(n: usize, mut of: impl FnMut(&[usize]) -> Option<f64>) -> Option<(f64, f64)> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = || {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
     };
-    Interval::of(&b.iter().filter_map(ratio).collect::<Vec<_>>())
+    let mut sample = vec![0; n];
+    let mut values = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        sample.fill_with(|| (random() % n.max(1) as u64) as usize);
+        values.extend(of(&sample));
+    }
+    values.sort_by(f64::total_cmp);
+    let at = |part: f64| values.get((values.len().saturating_sub(1) as f64 * part).round() as usize).copied();
+    Some((at(0.025)?, at(0.975)?))
+}
+
+/// Two things measured with the same seeds: what one seed does to both falls away when each is held against its partner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pairs(Vec<(f64, f64)>);
+
+impl Pairs {
+    /// The pairs of the seeds that both have, from seeds with values.
+    pub fn new(a: &[(u64, f64)], b: &[(u64, f64)]) -> Pairs {
+        let partner = |seed: u64| a.iter().find(|(other, _)| *other == seed).map(|(_, value)| *value);
+        Pairs(b.iter().filter_map(|(seed, value)| Some((partner(*seed)?, *value))).collect())
+    }
+
+    /// The interval of `b / a`; `None` without a pair whose `a` is not 0.
+    pub fn ratio(&self) -> Option<Interval> {
+        let divisible = self.0.iter().filter(|(a, _)| *a != 0.0);
+        Interval::of(&divisible.map(|(a, b)| b / a).collect::<Vec<_>>())
+    }
+
+    /// The interval of `b - a`; `None` without a pair.
+    pub fn difference(&self) -> Option<Interval> {
+        Interval::of(&self.0.iter().map(|(a, b)| b - a).collect::<Vec<_>>())
+    }
+
+    /// On how many seeds `a` is less than `b`.
+    pub fn less(&self) -> usize {
+        self.0.iter().filter(|(a, b)| a < b).count()
+    }
 }
 
 #[cfg(test)]
@@ -124,12 +163,25 @@ mod tests {
     }
 
     #[test]
+    fn a_bootstrap_of_a_pooled_share_is_about_its_standard_error() {
+        // Shares of 40 equal parts, 0 and 1 in turn: a standard error of 0.5 / sqrt(40), 1.96 of it on both sides.
+        let (low, high) =
+            bootstrap(40, |s| Some(s.iter().filter(|&&i| i % 2 == 0).count() as f64 / 40.0)).unwrap();
+        assert!((high - low - 0.31).abs() < 0.06, "{low} {high}");
+        assert_eq!(bootstrap(3, |_| None), None);
+    }
+
+    #[test]
     fn pairs_are_made_by_seed() {
         let a = [(1, 10.0), (2, 20.0), (3, 30.0)];
         let b = [(3, 60.0), (1, 20.0), (4, 1.0)];
-        let ratio = paired(&a, &b).unwrap();
+        let pairs = Pairs::new(&a, &b);
+        let ratio = pairs.ratio().unwrap();
         assert_eq!((ratio.median, ratio.low, ratio.high, ratio.n), (2.0, 2.0, 2.0, 2));
-        assert_eq!(paired(&a, &[(9, 1.0)]), None);
+        let difference = pairs.difference().unwrap();
+        assert_eq!((difference.median, difference.low, difference.high, pairs.less()), (20.0, 10.0, 30.0, 2));
+        let none = Pairs::new(&a, &[(9, 1.0)]);
+        assert_eq!((none.ratio(), none.difference(), none.less()), (None, None, 0));
     }
 
     #[test]

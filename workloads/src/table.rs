@@ -11,6 +11,7 @@
 //! strategies make another block below.
 
 use crate::report::{Report, Row};
+use crate::seeds;
 use crate::sensitivity;
 use crate::strategy::Strategy;
 use shootdown_abi::Activity;
@@ -69,6 +70,9 @@ enum Line {
 /// The table with its heading and closing line.
 pub fn render(report: &Report, paint: Paint) -> String {
     let mut text = heading(report);
+    if let Some(several) = &report.seeds {
+        return text + &seeds::render(report, several);
+    }
     for rows in report.rows.chunks(COLUMNS) {
         text.push('\n');
         write_block(&mut text, report, rows, paint);
@@ -97,13 +101,16 @@ fn heading(report: &Report) -> String {
     let adversary =
         if m.adversary == "none" { String::new() } else { format!(", adversary {}", m.adversary) };
     let timing = if m.timing == "full" { "" } else { ", timing flat" };
+    let seed = match &report.seeds {
+        Some(several) => format!("seeds {} to {}", m.seed, several.seeds.last().unwrap_or(&m.seed)),
+        None => format!("seed {}", m.seed),
+    };
     format!(
-        "{} on {} x {} at {} MHz, seed {}{timing}{adversary}\n{}, {normal}, paging {}, window of {} slots{fault}\n{}\n",
+        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}, window of {} slots{fault}\n{}\n",
         c.workload,
         m.cpus,
         m.cpu,
         m.clock_mhz,
-        m.seed,
         mib(m.mem),
         k.paging,
         k.window,

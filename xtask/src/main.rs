@@ -9,7 +9,6 @@
 mod bochs;
 mod boots;
 mod elf;
-mod figure;
 mod fuzz_diff;
 mod image;
 mod lock;
@@ -122,12 +121,6 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Draw the README's picture from a result of `shootdown compare --format json` on standard input.
-    Figure {
-        /// The SVG file
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
     /// Make a GRUB CD that boots a Multiboot kernel.
     BochsCd {
         #[command(flatten)]
@@ -228,10 +221,6 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::CaptureVectors { seed, count, x87, out } => {
             let out = out.unwrap_or_else(|| paths::root().join("emu/tests/vectors/tests.jsonl.gz"));
             vectors::run(&vectors::Options { seed, count, x87, out: &out })
-        }
-        Command::Figure { out } => {
-            let svg = figure::draw(&std::io::read_to_string(std::io::stdin())?)?;
-            std::fs::write(&out, svg).with_context(|| format!("cannot write {}", out.display()))
         }
         Command::BochsCd { guest, out } => bochs::make_cd(&guest.boot(1, 128, 0), &out),
         Command::Bochs { guest, cpus, mem, limit, dir } => {

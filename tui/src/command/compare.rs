@@ -4,9 +4,9 @@ use crate::cli::{self, Format};
 use crate::output::{Sink, Status, message};
 use crate::{interrupt, settings};
 use anyhow::Result;
-use shootdown_workloads::compare::{Comparison, compare_by};
+use shootdown_workloads::compare::{Compared, Comparison, compare_by};
 use shootdown_workloads::sensitivity::{runs, sweep};
-use shootdown_workloads::{Cell, Outcome, RunError, Strategy, csv, table};
+use shootdown_workloads::{Cell, RunError, Strategy, csv, table};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -32,7 +32,7 @@ pub fn cells(
     let sink = Sink::open(options.out.as_deref())?;
     let start = Instant::now();
     let interrupt = interrupt::flag();
-    let compared = compare_by(cell, strategies, |cell| run(cell, &interrupt)).and_then(|mut done| {
+    let compared = compare_by(cell, strategies, options.seeds, |cell| run(cell, &interrupt)).and_then(|mut done| {
         let swept = if options.sensitivity {
             add_sensitivity(&mut done, cell, strategies, &interrupt)?
         } else {
@@ -49,7 +49,7 @@ pub fn cells(
     };
     let elapsed = start.elapsed().as_secs_f64();
     report(&done);
-    if done.outcomes.is_empty() {
+    if done.runs.is_empty() {
         sink.discard();
         return Ok(Status::Wrong);
     }
@@ -59,15 +59,19 @@ pub fn cells(
         Format::Csv => csv::render(&done.report),
     };
     sink.write(&text)?;
-    let instructions: u64 = done.outcomes.iter().map(|o| o.instructions).sum();
+    let instructions: u64 = done.runs.iter().map(|r| r.outcome.instructions).sum();
+    let (unit, all) = match options.seeds {
+        1 => ("strategies", strategies.len()),
+        _ => ("runs", done.runs.len() + done.interrupted.len()),
+    };
     message(&format!(
-        "{} of {} strategies, {:.0} M guest instructions in {elapsed:.1} s",
-        done.outcomes.len(),
-        strategies.len(),
+        "{} of {all} {unit}, {:.0} M guest instructions in {elapsed:.1} s",
+        done.runs.len(),
         instructions as f64 / 1e6
     ));
-    let sound =
-        swept && done.interrupted.is_empty() && done.report.rows.iter().all(|r| r.problems().is_empty());
+    let sound = swept
+        && done.interrupted.is_empty()
+        && done.report.seeded().all(|(_, row)| row.problems().is_empty());
     Ok(if sound { Status::Sound } else { Status::Wrong })
 }
 
@@ -79,7 +83,7 @@ fn add_sensitivity(
     strategies: &[Strategy],
     interrupt: &Arc<AtomicBool>,
 ) -> Result<bool, RunError> {
-    if done.outcomes.len() < strategies.len() || !done.outcomes.iter().all(Outcome::is_complete) {
+    if done.runs.len() < strategies.len() || !done.runs.iter().all(|r| r.outcome.is_complete()) {
         message("sensitivity: left out, as not every strategy came to its end");
         return Ok(false);
     }
@@ -97,11 +101,15 @@ fn add_sensitivity(
 
 /// What went wrong, to standard error: the stop, what the guest said last, every processor's state.
 fn report(done: &Comparison) {
-    for strategy in &done.interrupted {
-        message(&format!("{}: interrupted, its row is left out", strategy.name()));
+    let several = done.report.seeds.is_some();
+    let named = |strategy: &str, seed: u64| {
+        if several { format!("{strategy}, seed {seed}") } else { strategy.to_owned() }
+    };
+    for (strategy, seed) in &done.interrupted {
+        message(&format!("{}: interrupted, its row is left out", named(strategy.name(), *seed)));
     }
-    for outcome in &done.outcomes {
-        let name = &outcome.row.strategy;
+    for Compared { seed, outcome } in &done.runs {
+        let name = named(&outcome.row.strategy, *seed);
         for problem in outcome.row.problems() {
             message(&format!("{name}: {problem}"));
         }

@@ -175,7 +175,14 @@ fn merge(options: &cli::SweepMerge) -> Result<Status> {
     let shape = match options.out.extension().and_then(|e| e.to_str()) {
         Some("jsonl") => Shape::JsonLines,
         Some("csv") => Shape::Csv,
-        _ => bail!("{}: accepted are names that end in .jsonl or .csv", options.out.display()),
+        #[cfg(feature = "parquet")]
+        Some("parquet") => Shape::Parquet,
+        #[cfg(not(feature = "parquet"))]
+        Some("parquet") => bail!(
+            "{}: this program is built without Parquet; `cargo build --release --features parquet` makes one with it",
+            options.out.display()
+        ),
+        _ => bail!("{}: accepted are names that end in .jsonl, .csv or .parquet", options.out.display()),
     };
     let plan = Plan::read(&options.dirs[0])?;
     for dir in &options.dirs[1..] {

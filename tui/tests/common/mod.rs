@@ -70,24 +70,27 @@ pub fn stderr(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A Python that has a package of PyPI, installed into the build's directory at its first use; `None`, said aloud, where
-/// that cannot be had. `module` is what has to be importable.
-pub fn python(package: &str, module: &str) -> Option<PathBuf> {
+/// A Python that has some packages of PyPI, installed into the build's directory at its first use; `None`, said aloud, where
+/// that cannot be had. `packages` are separated by spaces; `modules`, by commas, are what has to be importable.
+pub fn python(packages: &str, modules: &str) -> Option<PathBuf> {
     use std::process::Command as Process;
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{package}"));
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{}", packages.replace(' ', "-")));
     let python = venv.join("bin/python");
     let has = |python: &Path| {
-        let import = Process::new(python).arg("-c").arg(format!("import {module}")).output();
+        let import = Process::new(python).arg("-c").arg(format!("import {modules}")).output();
         import.is_ok_and(|done| done.status.success())
     };
     if !has(&python) {
         // What fails here is seen below.
         let _ = Process::new("python3").args(["-m", "venv"]).arg(&venv).output();
-        let _ = Process::new(&python).args(["-m", "pip", "install", "--quiet", package]).output();
+        let _ = Process::new(&python)
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(packages.split(' '))
+            .output();
     }
     if has(&python) {
         return Some(python);
     }
-    println!("SKIPPED: the Python package {package} could not be installed");
+    println!("SKIPPED: of Python {packages} could not be installed");
     None
 }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::image::hex;
 use crate::report::{Report, Row};
 use crate::summary::Summary;
 use crate::sweep::store::Finished;
@@ -47,6 +49,8 @@ pub enum ResultsError {
 pub struct Measured {
     /// Keys and values.
     pub set: BTreeMap<String, String>,
+    /// The machine's seed.
+    pub seed: u64,
     /// Megahertz of the modelled processor.
     pub clock_mhz: u32,
     /// The figures.
@@ -60,6 +64,8 @@ pub struct Results {
     pub cells: Vec<Measured>,
     /// Cells that failed; their rows, if any, are not among `cells`.
     pub failed: usize,
+    /// The file's name and the begin of its SHA-256.
+    source: String,
 }
 
 /// Cells that differ in nothing but their seeds.
@@ -67,6 +73,8 @@ pub struct Results {
 pub struct Group<'a> {
     /// What sets it apart from the other groups, as `cpus=4,strategy=batched`; `all` if there is but one.
     pub name: String,
+    /// The same for legends, as `batched, cpus=4`.
+    pub label: String,
     /// Its cells, in the file's order.
     pub cells: Vec<&'a Measured>,
 }
@@ -78,12 +86,20 @@ impl Results {
             .map_err(|source| ResultsError::Read { path: path.into(), source })?;
         let content =
             |line: usize, message: String| ResultsError::Content { path: path.into(), line, message };
-        let mut results = Results { cells: Vec::new(), failed: 0 };
+        let digest = &hex(&Sha256::digest(&text))[..12];
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let source = format!("{name} (sha256 {digest})");
+        let mut results = Results { cells: Vec::new(), failed: 0, source };
         if let Ok(report) = serde_json::from_str::<Report>(&text) {
-            for row in report.rows {
-                let mut set = BTreeMap::from([("strategy".to_owned(), row.strategy.clone())]);
-                set.insert("seed".into(), report.config.machine.seed.to_string());
-                results.add(set, report.config.machine.clock_mhz, row);
+            let config = &report.config;
+            let mut set = config.parameters.clone();
+            set.insert("workload".into(), config.workload.clone());
+            set.insert("cpu".into(), config.machine.cpu.clone());
+            set.insert("cpus".into(), config.machine.cpus.to_string());
+            for (seed, row) in report.seeded() {
+                set.insert("strategy".into(), row.strategy.clone());
+                set.insert("seed".into(), seed.to_string());
+                results.add(set.clone(), seed, config.machine.clock_mhz, row.clone());
             }
         } else {
             for (number, line) in text.lines().enumerate() {
@@ -91,8 +107,9 @@ impl Results {
                     serde_json::from_str(line).map_err(|e| content(number + 1, e.to_string()))?;
                 match (cell.failure, cell.report) {
                     (None, Some(report)) => {
+                        let machine = &report.config.machine;
                         for row in report.rows {
-                            results.add(cell.set.clone(), report.config.machine.clock_mhz, row);
+                            results.add(cell.set.clone(), machine.seed, machine.clock_mhz, row);
                         }
                     }
                     _ => results.failed += 1,
@@ -105,19 +122,77 @@ impl Results {
         Ok(results)
     }
 
-    fn add(&mut self, set: BTreeMap<String, String>, clock_mhz: u32, row: Row) {
+    fn add(&mut self, set: BTreeMap<String, String>, seed: u64, clock_mhz: u32, row: Row) {
         if row.problems().is_empty() {
-            self.cells.push(Measured { set, clock_mhz, row });
+            self.cells.push(Measured { set, seed, clock_mhz, row });
         } else {
             self.failed += 1;
         }
     }
 
+    /// Keeps the cells whose key has one of the values. Fails, with what is accepted, when none has.
+    pub fn only(&mut self, key: &str, values: &[&str]) -> Result<(), String> {
+        let of = |cell: &Measured| cell.set.get(key).cloned();
+        let there: BTreeSet<String> = self.cells.iter().filter_map(of).collect();
+        if there.is_empty() {
+            return Err(format!("--only: no cell sets {key}; accepted are {}", self.keys().join(", ")));
+        }
+        if let Some(stranger) = values.iter().find(|value| !there.contains(**value)) {
+            let accepted: Vec<_> = there.iter().take(20).map(String::as_str).collect();
+            return Err(format!("--only: {key} never is '{stranger}'; accepted are {}", accepted.join(", ")));
+        }
+        self.cells.retain(|cell| of(cell).is_some_and(|value| values.contains(&value.as_str())));
+        if self.cells.is_empty() { Err(format!("--only: nothing is left with {key}")) } else { Ok(()) }
+    }
+
+    /// All keys but the seed.
+    fn keys(&self) -> Vec<&str> {
+        let keys: BTreeSet<&str> = self.cells.iter().flat_map(|c| c.set.keys()).map(String::as_str).collect();
+        keys.into_iter().filter(|key| *key != "seed" && *key != "machine.seed").collect()
+    }
+
+    /// The values of a key, by their first cells.
+    fn values(&self, key: &str) -> Vec<&str> {
+        let mut seen = BTreeSet::new();
+        let all = self.cells.iter().map(|c| c.set.get(key).map_or("", String::as_str));
+        all.filter(|value| seen.insert(*value)).collect()
+    }
+
     /// Keys that differ between cells, but for the seed.
     pub fn varied(&self) -> Vec<&str> {
-        let keys: BTreeSet<&str> = self.cells.iter().flat_map(|c| c.set.keys()).map(String::as_str).collect();
-        let differs = |key: &&str| self.cells.iter().any(|c| c.set.get(*key) != self.cells[0].set.get(*key));
-        keys.into_iter().filter(|key| *key != "seed" && *key != "machine.seed").filter(differs).collect()
+        self.keys().into_iter().filter(|key| self.values(key).len() > 1).collect()
+    }
+
+    /// What all cells set alike, and how many seeds there are, as text.
+    pub fn common(&self) -> String {
+        let (load, rest): (Vec<&str>, Vec<&str>) =
+            self.keys().into_iter().partition(|key| ["workload", "cpu", "cpus"].contains(key));
+        let keys = load.into_iter().rev().chain(rest).filter(|key| self.values(key).len() == 1);
+        let mut parts: Vec<_> = keys.map(|key| format!("{key}={}", self.values(key)[0])).collect();
+        let seeds: BTreeSet<u64> = self.cells.iter().map(|c| c.seed).collect();
+        let seeds = match (seeds.first(), seeds.last()) {
+            (Some(first), Some(last)) if first != last => {
+                format!("{} seeds from {first} to {last}", seeds.len())
+            }
+            (first, _) => format!("seed {}", first.copied().unwrap_or(1)),
+        };
+        parts.extend(["with".into(), seeds]);
+        parts.join(" ")
+    }
+
+    /// Where an export comes from, on one line: the program, its command without directories, the results with their digest,
+    /// the cells.
+    pub fn origin(&self, command: &str) -> String {
+        let varied: Vec<_> =
+            self.varied().iter().map(|key| format!("{key}={}", self.values(key).join(","))).collect();
+        format!(
+            "shootdown {}: export {command} of {}; {} cells: {}; {}",
+            env!("CARGO_PKG_VERSION"),
+            self.source,
+            self.cells.len(),
+            varied.join(" "),
+            self.common()
+        )
     }
 
     /// The cells by everything but their seeds, in the order of their first cells.
@@ -131,13 +206,23 @@ impl Results {
             let number = *at.entry(key).or_insert_with(|| {
                 let parts: Vec<_> = varied.iter().map(|key| format!("{key}={}", value(key))).collect();
                 let name = if parts.is_empty() { "all".into() } else { parts.join(",") };
-                groups.push(Group { name, cells: Vec::new() });
+                let label = label(cell, &varied);
+                groups.push(Group { name, label, cells: Vec::new() });
                 groups.len() - 1
             });
             groups[number].cells.push(cell);
         }
         groups
     }
+}
+
+/// What a cell has for these keys, for legends: the strategy's name, then `key=value`; `all` for no key.
+pub fn label(cell: &Measured, keys: &[&str]) -> String {
+    let value = |key: &str| cell.set.get(key).map_or("", String::as_str);
+    let strategy = keys.iter().filter(|key| **key == "strategy").map(|key| value(key).to_owned());
+    let others = keys.iter().filter(|key| **key != "strategy").map(|key| format!("{key}={}", value(key)));
+    let parts: Vec<_> = strategy.chain(others).collect();
+    if parts.is_empty() { "all".into() } else { parts.join(", ") }
 }
 
 /// Which histogram of a row.

@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::curve::{metric, tex};
+use super::figure::tex;
 use super::results::{Group, Results};
-use crate::statistics::{Interval, paired};
+use crate::figures::metric;
+use crate::statistics::{Interval, Pairs};
 
 /// Metrics of a table that names none.
 pub const METRICS: [&str; 4] =
@@ -40,24 +41,20 @@ impl Table {
     pub fn new(results: &Results, metrics: &[String], origin: String) -> Result<Table, String> {
         let groups = results.groups();
         let mut entries = Vec::new();
-        let first = |group: &Group<'_>| -> Vec<(u64, f64)> {
-            let seeded = group.cells.iter().map(|cell| {
-                let seed = cell.set.get("seed").or(cell.set.get("machine.seed"));
-                Some((seed.map_or(Some(1), |s| s.parse().ok())?, metric(cell, &metrics[0])?.0))
-            });
-            seeded.flatten().collect()
+        let first = |group: &Group<'_>| -> Result<Vec<(u64, f64)>, String> {
+            group.cells.iter().map(|cell| Ok((cell.seed, metric(&cell.row, &metrics[0])?.0))).collect()
         };
         for group in &groups {
             let mut values = Vec::new();
             for name in metrics {
-                let all: Option<Vec<f64>> =
-                    group.cells.iter().map(|cell| Some(metric(cell, name)?.0)).collect();
-                let interval = all.and_then(|all| Interval::of(&all));
-                values.push(interval.ok_or_else(|| {
-                    format!("there is no metric {name}; `--format csv` of a run lists them")
-                })?);
+                let all: Result<Vec<f64>, String> =
+                    group.cells.iter().map(|cell| Ok(metric(&cell.row, name)?.0)).collect();
+                values.extend(Interval::of(&all?));
             }
-            let ratio = if entries.is_empty() { None } else { paired(&first(&groups[0]), &first(group)) };
+            let ratio = match entries.is_empty() {
+                true => None,
+                false => Pairs::new(&first(&groups[0])?, &first(group)?).ratio(),
+            };
             entries.push(Entry { name: group.name.clone(), seeds: group.cells.len(), values, ratio });
         }
         Ok(Table { metrics: metrics.to_vec(), entries, origin })
@@ -70,8 +67,8 @@ impl Table {
         let mut s = format!("% {}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n", self.origin);
         let _ = write!(s, "& {} & ratio & seeds \\\\\n\\midrule\n", heads.join(" & "));
         for entry in &self.entries {
-            let cells: Vec<_> = entry.values.iter().map(|i| shown(i, 0)).collect();
-            let ratio = entry.ratio.as_ref().map_or("1".into(), |i| shown(i, 2));
+            let cells: Vec<_> = entry.values.iter().map(shown).collect();
+            let ratio = entry.ratio.as_ref().map_or("1".into(), shown);
             let _ =
                 writeln!(s, "{} & {} & {ratio} & {} \\\\", tex(&entry.name), cells.join(" & "), entry.seeds);
         }
@@ -100,8 +97,13 @@ impl Table {
     }
 }
 
-/// The median and, of several seeds, its interval.
-fn shown(i: &Interval, digits: usize) -> String {
+/// The median and, of several seeds, its interval; with about three digits.
+fn shown(i: &Interval) -> String {
+    let digits = match i.median.abs() {
+        x if x >= 100.0 => 0,
+        x if x >= 1.0 => 2,
+        _ => 4,
+    };
     match i.n {
         1 => format!("{:.digits$}", i.median),
         _ => format!("{:.digits$} [{:.digits$}, {:.digits$}]", i.median, i.low, i.high),

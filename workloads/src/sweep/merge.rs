@@ -1,9 +1,8 @@
 //! Merging: all cells of a plan, in its order, whatever ran them.
 //!
-//! JSON Lines: the line of each cell as it was kept. CSV: a line for each cell, a column for each key that varies or is set,
-//! then the figures. Nothing is merged unless every cell is there, sound or failed, and no other.
+//! JSON Lines: the line of each cell as it was kept. CSV and Parquet: the table of `table.rs`. Nothing is merged unless every cell is there, sound or failed, and no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -11,7 +10,7 @@ use thiserror::Error;
 
 use super::plan::{Plan, Planned};
 use super::store::{Finished, Store, StoreError};
-use crate::csv;
+use super::table::{Columns, Field};
 
 /// How many names a message tells.
 const SHOWN: usize = 5;
@@ -64,6 +63,9 @@ pub enum Shape {
     JsonLines,
     /// A line of CSV for each cell.
     Csv,
+    /// The same table as Apache Parquet.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// What was merged.
@@ -136,57 +138,53 @@ impl<'a> Sources<'a> {
     }
 
     /// Writes all cells.
-    pub fn write(&self, shape: Shape, out: &mut dyn Write) -> Result<Merged, MergeError> {
-        let mut merged = Merged::default();
-        let keys: BTreeSet<&str> =
-            self.plan.cells.iter().flat_map(|c| c.set.keys()).map(String::as_str).collect();
-        let mut figures: Option<Vec<String>> = None;
-        if shape == Shape::Csv {
-            // The columns are those of the first cell that has a row; all rows have the same.
-            for planned in &self.plan.cells {
-                if let Some(values) = values(&self.read(planned)?.1) {
-                    figures = Some(values.into_keys().collect());
-                    break;
-                }
+    pub fn write(&self, shape: Shape, out: &mut (dyn Write + Send)) -> Result<Merged, MergeError> {
+        match shape {
+            Shape::JsonLines => self.each(|text, _| out.write_all(text.as_bytes())),
+            Shape::Csv => {
+                let columns = self.columns()?;
+                let names = columns.all().map(|column| Field::Text(column.name));
+                writeln!(out, "{}", line(names))?;
+                self.each(|_, cell| writeln!(out, "{}", line(columns.fields(cell).into_iter())))
             }
-            let names = keys.iter().copied().chain(figures.iter().flatten().map(String::as_str));
-            let line: Vec<_> = ["id", "failure"].into_iter().chain(names).map(field).collect();
-            writeln!(out, "{}", line.join(","))?;
+            #[cfg(feature = "parquet")]
+            Shape::Parquet => {
+                let columns = self.columns()?;
+                let mut file = super::parquet::Writer::new(&self.plan.head, &columns, out)?;
+                let merged = self.each(|_, cell| file.add(columns.fields(cell)))?;
+                file.finish()?;
+                Ok(merged)
+            }
         }
+    }
+
+    /// Gives each cell, its line and its content, in the plan's order.
+    fn each(
+        &self,
+        mut give: impl FnMut(&str, &Finished) -> std::io::Result<()>,
+    ) -> Result<Merged, MergeError> {
+        let mut merged = Merged::default();
         for planned in &self.plan.cells {
             let (text, finished) = self.read(planned)?;
             merged.cells += 1;
             merged.failed += usize::from(finished.failure.is_some());
-            match shape {
-                Shape::JsonLines => out.write_all(text.as_bytes())?,
-                Shape::Csv => {
-                    let failure =
-                        finished.failure.as_ref().map(|f| f.problems.join("; ")).unwrap_or_default();
-                    let values = values(&finished).unwrap_or_default();
-                    let mut line = vec![field(&finished.id), field(&failure)];
-                    line.extend(keys.iter().map(|k| field(finished.set.get(*k).map_or("", String::as_str))));
-                    let wanted = figures.iter().flatten();
-                    line.extend(wanted.map(|k| field(values.get(k).map_or("", String::as_str))));
-                    writeln!(out, "{}", line.join(","))?;
-                }
-            }
+            give(&text, &finished)?;
         }
-        out.flush()?;
         Ok(merged)
     }
-}
 
-/// The figures of a cell's row by name.
-fn values(finished: &Finished) -> Option<BTreeMap<String, String>> {
-    let row = finished.report.as_ref()?.rows.first()?;
-    Some(csv::figures(row).into_iter().map(|(metric, _, value)| (metric, value)).collect())
-}
-
-/// A field of CSV (RFC 4180).
-fn field(text: &str) -> String {
-    if text.contains([',', '"', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
+    /// The columns, from the first cell that has a row.
+    fn columns(&self) -> Result<Columns, MergeError> {
+        for planned in &self.plan.cells {
+            let cell = self.read(planned)?.1;
+            if let Some(row) = cell.report.as_ref().and_then(|report| report.rows.first()) {
+                return Ok(Columns::new(self.plan, Some(row)));
+            }
+        }
+        Ok(Columns::new(self.plan, None))
     }
+}
+
+fn line(fields: impl Iterator<Item = Field>) -> String {
+    fields.map(|field| field.to_string()).collect::<Vec<_>>().join(",")
 }

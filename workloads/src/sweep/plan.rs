@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::file::{Study, StudyError};
 use super::whole;
 use crate::cell::{Cell, KeyError};
+use crate::image::hex;
 use crate::report::{Config, Images};
 use crate::run::RunError;
 
@@ -147,10 +148,6 @@ impl Bases {
         }
         Ok(&self.0[&key])
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The head that this program gives to a sweep.

@@ -7,7 +7,7 @@ use std::path::Path;
 /// Writes a file. When `fill` fails, or the program is killed, what was under the name stays as it was.
 pub fn write<T, E: From<io::Error>>(
     path: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, E>,
 ) -> Result<T, E> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
