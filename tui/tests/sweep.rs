@@ -160,7 +160,19 @@ fn bad_input_is_told() {
     for (text, wanted) in [
         ("[vary]\ncolour = [1]\n", "no key 'colour'"),
         ("[vary]\ncpus = { from = 3, to = 1 }\n", "range from 3 to 1 is empty"),
+        ("[vary]\ncpus = []\n", "cpus: the list is empty"),
         ("[vary]\ncpus = [1, 2]\n[[exclude]]\ncpus = [1, 2]\n", "leaves no cell"),
+        (
+            "[vary]\ncpus = [1, 2]\n[[exclude]]\ncpus = 3\n",
+            "[[exclude]] number 1: cpus never is 3; it is 1, 2",
+        ),
+        (
+            "[[together]]\ncpus = [1, 2]\nwindow = [64, 128]\n[[exclude]]\ncpus = 1\nwindow = 128\n",
+            "[[exclude]] number 1 matches no cell: its values never meet",
+        ),
+        ("[vary]\ncpus = [1, 2]\n[set]\ncpus = 4\n", "cpus is given twice"),
+        ("repeats = 0\n", "repeats: 0 is not accepted"),
+        ("[vary]\ncpus = [1,\n", "bad.toml, line "),
     ] {
         std::fs::write(&file, text).unwrap();
         let (status, _, told) = sweep(&["plan", word(&file)]);
@@ -168,6 +180,28 @@ fn bad_input_is_told() {
     }
     let (status, _, told) = sweep(&["run", word(dir.path())]);
     assert!(status == 2 && told.contains("no sweep is planned here"), "{told}");
+    // A plan of another version, whose ids mean other cells.
+    let old = planned(dir.path(), "old", "[vary]\ncpus = [1, 2]\n");
+    let plan = std::fs::read_to_string(old.join("plan.jsonl")).unwrap();
+    let version = concat!("\"version\":\"", env!("CARGO_PKG_VERSION"), "\"");
+    std::fs::write(old.join("plan.jsonl"), plan.replace(version, "\"version\":\"0.0.9\"")).unwrap();
+    let out = dir.path().join("all.jsonl");
+    for words in
+        [&["run", word(&old)][..], &["status", word(&old)], &["merge", word(&old), "--out", word(&out)]]
+    {
+        let (status, _, told) = sweep(words);
+        assert!(status == 2 && told.contains("planned by version 0.0.9"), "{told}");
+        assert!(told.lines().count() == 1 && !out.exists(), "{told}");
+    }
+    // A cell of another version in a sound plan: an id that this plan does not have.
+    let new = planned(dir.path(), "new", "[vary]\ncpus = [1, 2]\n");
+    std::fs::create_dir(new.join("cells")).unwrap();
+    std::fs::write(new.join("cells/0123456789abcdef0123.json"), "{}\n").unwrap();
+    let (status, _, told) = sweep(&["merge", word(&new), "--out", word(&out)]);
+    assert!(
+        status == 2 && told.contains("none of this plan's") && told.contains("0123456789abcdef0123"),
+        "{told}"
+    );
     let (status, _, told) = sweep(&["run", word(dir.path()), "--shard", "3/2"]);
     assert!(status == 2 && told.contains("accepted are I/N"), "{told}");
 }
