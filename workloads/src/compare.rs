@@ -62,8 +62,7 @@ pub fn compare_by(
     for cell in &cells {
         cell.validate()?;
     }
-    let results: Vec<Result<Outcome, RunError>> =
-        cells.par_iter().with_max_len(1).map(&run).collect();
+    let results: Vec<Result<Outcome, RunError>> = cells.par_iter().with_max_len(1).map(&run).collect();
     let (mut runs, mut interrupted) = (Vec::new(), Vec::new());
     for (result, cell) in results.into_iter().zip(&cells) {
         let outcome = result?;

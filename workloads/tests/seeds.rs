@@ -17,7 +17,8 @@ const KEYS: [(&str, &str); 3] = [("cpus", "2"), ("ops", "60"), ("seed", "5")];
 fn compared(cell: &Cell, strategies: &[Strategy], seeds: u64, threads: usize) -> Comparison {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let never = Arc::new(AtomicBool::new(false));
-    pool.install(|| compare_by(cell, strategies, seeds, |cell| run(cell, &never))).unwrap_or_else(|e| panic!("{e}"))
+    pool.install(|| compare_by(cell, strategies, seeds, |cell| run(cell, &never)))
+        .unwrap_or_else(|e| panic!("{e}"))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{interrupt, settings};
 use anyhow::Result;
 use shootdown_workloads::compare::{Compared, Comparison, compare_by};
 use shootdown_workloads::sensitivity::{runs, sweep};
-use shootdown_workloads::{Cell, RunError, Strategy, csv, table};
+use shootdown_workloads::{Cell, Outcome, RunError, Strategy, csv, table};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -32,14 +32,15 @@ pub fn cells(
     let sink = Sink::open(options.out.as_deref())?;
     let start = Instant::now();
     let interrupt = interrupt::flag();
-    let compared = compare_by(cell, strategies, options.seeds, |cell| run(cell, &interrupt)).and_then(|mut done| {
-        let swept = if options.sensitivity {
-            add_sensitivity(&mut done, cell, strategies, &interrupt)?
-        } else {
-            true
-        };
-        Ok((done, swept))
-    });
+    let compared =
+        compare_by(cell, strategies, options.seeds, |cell| run(cell, &interrupt)).and_then(|mut done| {
+            let swept = if options.sensitivity {
+                add_sensitivity(&mut done, cell, strategies, &interrupt)?
+            } else {
+                true
+            };
+            Ok((done, swept))
+        });
     let (done, swept) = match compared {
         Ok(compared) => compared,
         Err(error) => {
