@@ -261,3 +261,25 @@ fn an_instruction_that_writes_more_than_once_into_code_is_done_once() {
         assert_eq!(result(&mut m), 0x2222_1111 + 0x11);
     });
 }
+
+#[test]
+fn an_instruction_that_overwrites_itself_comes_to_its_end() {
+    // Each begins a line; what it pushes first lies over it, the rest in the line before, which is in no cache.
+    const AT: u32 = FRAME + 0x140;
+    all(|config| {
+        for (instruction, pushes) in [([0x60, 0x90, 0x90, 0x90], 8), ([0xc8, 0, 0, 9], 10)] {
+            let mut a = CodeAssembler::new(32).unwrap();
+            a.mov(edx, esp).unwrap();
+            // `inc ebx`, four times.
+            a.mov(eax, 0x4343_4343).unwrap();
+            a.mov(ebp, DATA).unwrap();
+            a.mov(esp, AT + 4).unwrap();
+            a.jmp(u64::from(AT)).unwrap();
+            let mut m = guest(config.clone(), &mut a, 1);
+            // mov ebx, esp; mov esp, edx; int 0x30
+            let code = [&instruction[..], &[0x89, 0xe3, 0x89, 0xd4, 0xcd, END]].concat();
+            assert!(m.bus_mut().ram.poke(u64::from(AT), &code));
+            assert_eq!(result(&mut m), AT + 4 - 4 * pushes);
+        }
+    });
+}

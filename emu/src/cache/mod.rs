@@ -46,7 +46,7 @@ use directory::Directory;
 pub use private::Private;
 
 /// Bytes of a line, as a power of two.
-const LINE_SHIFT: u32 = 6;
+pub(crate) const LINE_SHIFT: u32 = 6;
 /// Bytes of a line.
 const LINE: u32 = 1 << LINE_SHIFT;
 

@@ -13,6 +13,7 @@
 //! ```
 
 use crate::bus::Bus;
+use crate::cache::LINE_SHIFT;
 use crate::cpu::Cpu;
 use crate::cpu::exception::{Exception, vector};
 use crate::cpu::op::Flow;
@@ -408,16 +409,16 @@ impl Stack {
         let size = width.bytes();
         let privilege = if self.cpl == 3 { Privilege::User } else { Privilege::Supervisor };
         let mask = self.mask();
-        let mut checked_page = None;
+        let mut checked_line = None;
         let mut offset = self.esp;
         for _ in values {
             offset = offset.wrapping_sub(size) & mask;
             self.require_slot(cpu, offset, size)?;
             let at = self.ss.base.wrapping_add(offset);
-            let page = at >> 12;
-            if checked_page != Some(page) || at.wrapping_add(size - 1) >> 12 != page {
+            let line = at >> LINE_SHIFT;
+            if checked_line != Some(line) || at.wrapping_add(size - 1) >> LINE_SHIFT != line {
                 cpu.probe_linear(bus, before, at, size, privilege)?;
-                checked_page = Some(page);
+                checked_line = Some(line);
             }
         }
         offset = self.esp;

@@ -195,18 +195,21 @@ fn check(cpu: &mut Cpu, bus: &mut Bus, op: &Op, whole: usize) -> Step {
 fn write(cpu: &mut Cpu, bus: &mut Bus, op: &Op, from: &[u8]) -> Step {
     let ea = op.ea(cpu);
     let unit = unit(op, from.len());
-    if from.len() > 4 {
-        check(cpu, bus, op, from.len())?;
+    let store = |cpu: &mut Cpu, bus: &mut Bus| {
+        from.chunks(unit).enumerate().try_for_each(|(i, part)| {
+            let at = piece(op, ea, unit * i, from.len());
+            match *part {
+                [a, b, c, d] => cpu.store_at(bus, op, op.seg, at, u32::from_le_bytes([a, b, c, d])),
+                [a, b] => cpu.store_at(bus, op, op.seg, at, u16::from_le_bytes([a, b])),
+                _ => Ok(()),
+            }
+        })
+    };
+    if from.len() <= 4 {
+        return store(cpu, bus);
     }
-    for (i, part) in from.chunks(unit).enumerate() {
-        let at = piece(op, ea, unit * i, from.len());
-        match *part {
-            [a, b, c, d] => cpu.store_at(bus, op, op.seg, at, u32::from_le_bytes([a, b, c, d]))?,
-            [a, b] => cpu.store_at(bus, op, op.seg, at, u16::from_le_bytes([a, b]))?,
-            _ => {}
-        }
-    }
-    Ok(())
+    check(cpu, bus, op, from.len())?;
+    bus.at_once(|bus| store(cpu, bus))
 }
 
 fn layout(cpu: &Cpu, op: &Op) -> Layout {

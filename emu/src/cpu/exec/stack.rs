@@ -65,7 +65,13 @@ pub fn pusha<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     // The top of the stack first: a fault in the middle leaves ESP, and repeating writes the same values.
     for i in 0..8u8 {
         let v = W::reg(&cpu.regs, i);
-        store_stack(cpu, bus, op, -(W::BYTES as i32) * (i32::from(i) + 1), v)?;
+        let offset = -(W::BYTES as i32) * (i32::from(i) + 1);
+        if bus.code_writes.is_empty() {
+            store_stack(cpu, bus, op, offset, v)?;
+        } else {
+            // It may have overwritten itself, and is not begun again.
+            bus.at_once(|bus| store_stack(cpu, bus, op, offset, v))?;
+        }
     }
     move_stack(cpu, -(W::BYTES as i32) * 8);
     Ok(())
@@ -142,21 +148,28 @@ pub fn enter<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let mask = cpu.stack_mask();
     let bytes = W::BYTES as i32;
     let (esp, ebp) = (cpu.regs[4], cpu.regs[5]);
+    if level > 0 {
+        // It is not begun twice: what is pushed may overwrite the display, or the instruction.
+        cpu.need_care()?;
+    }
     store_stack(cpu, bus, op, -bytes, W::from_u32(ebp))?;
     // A 16-bit stack pointer wraps alone: the upper half of ESP stays, and is pushed so.
     let frame = (esp & !mask) | (esp.wrapping_sub(W::BYTES) & mask);
     // Copies the display of the enclosing frames, then adds this one's.
-    for i in 1..level {
-        let from = ebp.wrapping_sub(W::BYTES * i) & mask;
-        let v: W = cpu.load_at(bus, op, SS, from)?;
-        store_stack(cpu, bus, op, -bytes * (i as i32 + 1), v)?;
-    }
-    if level > 0 {
-        store_stack(cpu, bus, op, -bytes * (level as i32 + 1), W::from_u32(frame))?;
-    }
+    bus.at_once(|bus| {
+        for i in 1..level {
+            let from = ebp.wrapping_sub(W::BYTES * i) & mask;
+            let v: W = cpu.load_at(bus, op, SS, from)?;
+            store_stack(cpu, bus, op, -bytes * (i as i32 + 1), v)?;
+        }
+        if level > 0 {
+            store_stack(cpu, bus, op, -bytes * (level as i32 + 1), W::from_u32(frame))?;
+        }
+        Ok(())
+    })?;
     let new = frame.wrapping_sub(W::BYTES * level).wrapping_sub(size);
     // The new top of the stack must be writable; the frame pointer changes only then.
-    cpu.probe_write(bus, op, SS, new & mask, W::BYTES)?;
+    bus.at_once(|bus| cpu.probe_write(bus, op, SS, new & mask, W::BYTES))?;
     // The frame pointer is as wide as the operand, and never wider than the stack pointer.
     if W::BITS == 16 || mask == 0xffff {
         (frame as u16).set_reg(&mut cpu.regs, 5);

@@ -20,6 +20,7 @@
 //! | a single step within a repeated instruction | Bochs saves RF as 0 | as 1 (manual, "RF in EFLAGS": when interrupted after an iteration) |
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
+//! | a single step with B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear them) |
 //! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
 
 use super::cases::Case;
@@ -101,6 +102,7 @@ const RULES: &[(Rule, &str)] = &[
     (task_order, "what a failing switch of tasks or stacks marks accessed"),
     (repeated_flags, "a repeated comparison changes flags before its fault"),
     (step_of_repeated, "RF is not saved by a single step within a repeated instruction"),
+    (step_clears, "a single step clears B0 to B3 in DR6"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (alignment, "#AC comes before page faults"),
@@ -238,11 +240,12 @@ fn partial_frame(p: &Pair<'_>) -> bool {
         )
     });
     // Only in what it does to memory, and only there.
-    let all = p.has(&[Mnemonic::Pusha, Mnemonic::Pushad])
+    let all = (pushes || p.has(&[Mnemonic::Pusha, Mnemonic::Pushad]))
         && p.same(record::EIP)
         && matches!(p.vectors(), (12, 14) | (14, 12))
         && p.only(&["vector", "error code", "cr2", "memory"]);
-    all || pushes
+    let none_here = p.here[record::CR2] == p.case.word(case::CR2);
+    all || p.vectors() == (8, 8) && p.only(&["cr2", "memory"]) && none_here || pushes
         && p.only(&["memory"])
         && matches!(p.vectors().0, 10 | 12 | 13 | 14 | AC)
         && p.accessed_and_dirty()
@@ -343,6 +346,12 @@ fn step_of_repeated(p: &Pair<'_>) -> bool {
     let rf =
         p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
     repeats && rf && p.vectors() == (1, 1) && p.only(&["eflags"])
+}
+
+fn step_clears(p: &Pair<'_>) -> bool {
+    let dr6 = record::DR + 4;
+    let stepped = [p.here, p.there].iter().all(|r| r[dr6] & 1 << 14 != 0);
+    stepped && p.only(&["dr6"]) && (p.here[dr6] ^ p.there[dr6]) & !0xf == 0 && p.there[dr6] & 0xf == 0
 }
 
 fn own_code(p: &Pair<'_>) -> bool {
