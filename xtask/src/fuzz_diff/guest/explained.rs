@@ -4,7 +4,8 @@
 //! | what | there | here, and why |
 //! |---|---|---|
 //! | ARPL on memory | Bochs asks for write rights first, and sets D | only if RPL changes: "Arpl" of the manual writes only then |
-//! | far pointers, frames of RET and IRET | Bochs reads the selector or the flags first | the offset first; the manual does not say, only CR2 tells |
+//! | far pointers, frames of RET and IRET, images of the x87 | Bochs reads the selector, the flags, the end first | the first byte first; the manual does not say, only CR2 tells |
+//! | a return to an outer stack that is not present | Bochs raises #NP | #SS (manual, "IRET", "RET") |
 //! | a frame that does not fit | Bochs writes what fits | nothing, as captured from processors for PUSHA; the rest alike |
 //! | a call beyond the limit of CS | Bochs has pushed already, or failed to | room on the stack, the limit, the pushes (manual, "CALL") |
 //! | a gate beyond the limit of CS, no room on the stack | Bochs looks at the limit first | room first (manual, "INT n") |
@@ -29,7 +30,7 @@ use super::layout::{ARENA, STACK_TOP, arena, case, record, selector};
 use super::machines::{Outcome, Peer};
 use super::memory::Memory;
 use super::tables::Batch;
-use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic};
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind};
 use std::collections::BTreeMap;
 
 const AC: u32 = 17;
@@ -90,6 +91,7 @@ type Rule = fn(&Pair<'_>) -> bool;
 const RULES: &[(Rule, &str)] = &[
     (arpl, "ARPL asks for write rights"),
     (pointer_order, "the parts of a far pointer or frame are read in another order"),
+    (absent_stack, "a return to an outer stack that is not present raises #NP"),
     (call_limit, "a call pushes before the limit of CS is checked"),
     (gate_limit, "the limit of CS is checked before room on the stack"),
     (v86_popf, "POPF in virtual-8086 mode reads the stack before IOPL is checked"),
@@ -171,12 +173,14 @@ fn arpl(p: &Pair<'_>) -> bool {
 fn of_parts(i: &Instruction) -> bool {
     matches!(i.mnemonic(), Mnemonic::Lds | Mnemonic::Les | Mnemonic::Lss | Mnemonic::Lfs | Mnemonic::Lgs)
         || matches!(i.mnemonic(), Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd)
+        || matches!(i.mnemonic(), Mnemonic::Fldenv | Mnemonic::Frstor | Mnemonic::Fnstenv | Mnemonic::Fnsave)
         || matches!(i.code(), Code::Call_m1616 | Code::Call_m1632 | Code::Jmp_m1616 | Code::Jmp_m1632)
 }
 
 fn pointer_order(p: &Pair<'_>) -> bool {
     let pointer = p.at_here.is_some_and(|i| of_parts(&i));
-    let near = p.there[record::CR2].wrapping_sub(p.here[record::CR2]) <= 16;
+    let longest = if p.at_here.is_some_and(|i| i.op0_kind() == OpKind::Memory) { 108 } else { 16 };
+    let near = p.there[record::CR2].wrapping_sub(p.here[record::CR2]) <= longest;
     let same_fault = p.same(record::INFO) && p.same(record::EIP);
     let (here, there) = p.vectors();
     // Both parts fault, each in its own way.
@@ -193,6 +197,16 @@ fn pointer_order(p: &Pair<'_>) -> bool {
     let double =
         p.vectors() == (8, 8) && p.only(&["cr2"]) && near && p.case.instructions().any(|i| of_parts(&i));
     double || pointer && same_fault && near && (p.only(&["cr2"]) || rights)
+}
+
+fn absent_stack(p: &Pair<'_>) -> bool {
+    let returns =
+        p.at_here.is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Retf));
+    returns
+        && p.same(record::EIP)
+        && p.vectors() == (12, 11)
+        && p.same(record::ERROR)
+        && p.only(&["vector", "memory"])
 }
 
 fn call_limit(p: &Pair<'_>) -> bool {

@@ -409,6 +409,8 @@ fn report(a: &mut CodeAssembler, next: CodeLabel) -> Result<()> {
     a.mov(dr6, eax)?;
     a.mov(eax, CR0 as i32)?;
     a.mov(cr0, eax)?;
+    // Bytes that are none of a case's may be x87 instructions.
+    a.fninit()?;
     a.mov(eax, at(var::CR4))?;
     a.mov(cr4, eax)?;
     tables(a)?;
