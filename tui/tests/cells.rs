@@ -81,6 +81,35 @@ fn sensitivity_is_a_section_of_every_format() {
 }
 
 #[test]
+fn seeds_are_in_every_format_and_exclude_what_is_of_one_run() {
+    let out = |format: &str, more: &[&str]| {
+        let output = shootdown().args(["run", "--format", format]).args(SMALL).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let two = ["--seeds", "2", "--seed", "7"];
+    let json: Value = serde_json::from_str(&out("json", &two)).unwrap();
+    assert_eq!(json["seeds"]["seeds"], serde_json::json!([7, 8]));
+    let of_8: Value = serde_json::from_str(&out("json", &["--seed", "8"])).unwrap();
+    assert_eq!(json["seeds"]["rows"][0]["rows"], of_8["rows"]);
+    // Tidy: the lines of both runs, nothing twice.
+    let csv = out("csv", &two);
+    let (first, second) = (out("csv", &["--seed", "7"]), out("csv", &["--seed", "8"]));
+    assert_eq!(csv, first + second.split_once('\n').unwrap().1);
+    assert!(out("text", &two).contains("median of 2 seeds [95 % interval]"));
+    for (more, wanted) in [
+        (&["--seeds", "0"][..], "1..=1000"),
+        (&["--seeds", "1001"], "1..=1000"),
+        (&["--seeds", "2", "--sensitivity"], "cannot be used with"),
+        (&["--seeds", "2", "--timeline", "t"], "cannot be used with"),
+    ] {
+        let output = shootdown().arg("run").args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_configuration_file_says_the_same_as_options() {
     let dir = tempfile::tempdir().unwrap();
     let text = "strategy = \"atomic\"\nmem = \"64M\"\npatience = 200000000\n[kernel]\nnormal = \"16M\"\nwindow = 64\n\

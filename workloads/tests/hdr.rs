@@ -1,5 +1,5 @@
-//! Exported histograms against HdrHistogram's Java library (Debian: libhdrhistogram-java, a Java runtime) and the one for
-//! Python (PyPI: hdrhistogram), where they are installed; else the tests say that they did nothing.
+//! Exported histograms against HdrHistogram's Java library (Debian: libhdrhistogram-java, a Java runtime), where it is
+//! installed; else the tests say that they did nothing. The one for Python reads them in `tui/tests/readers.rs`.
 
 use std::path::Path;
 use std::process::Command;
