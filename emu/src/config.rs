@@ -72,6 +72,16 @@ impl Timing {
     }
 }
 
+/// Who keeps TLBs true to the page tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlbCoherence {
+    /// Software, as on every processor: an entry answers until it is invalidated or evicted.
+    Software,
+    /// The machine: the write of a PTE ends the entries that it makes wrong, on all processors, at no cost. No
+    /// processor does it; it is the bound that no scheme can beat.
+    Hardware,
+}
+
 /// A machine and how to run it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineConfig {
@@ -87,6 +97,8 @@ pub struct MachineConfig {
     pub strictness: Strictness,
     /// TLB behaviour at its worst.
     pub adversary: Adversary,
+    /// Who keeps TLBs true to the page tables.
+    pub tlb_coherence: TlbCoherence,
     /// What memory accesses cost.
     pub timing: Timing,
     /// Host-side shortcuts.
@@ -173,6 +185,7 @@ impl MachineConfig {
             seed: 1,
             strictness: Strictness::Strict,
             adversary: Adversary::None,
+            tlb_coherence: TlbCoherence::Software,
             timing: Timing::Full,
             shortcuts: Shortcuts::On,
             jitter: 0,
@@ -233,7 +246,7 @@ impl MachineConfig {
     }
 
     /// Sets one key: `cpus`, `mem`, `seed`, `strict` (`true`, `false`), `tlb.adversary`
-    /// (`none`, `fill`, `keep`), `timing` (`full`, `flat`), `shortcuts` (`on`, `off`), `jitter`, `slice`,
+    /// (`none`, `fill`, `keep`), `tlb.coherent` (`on`, `off`), `timing` (`full`, `flat`), `shortcuts` (`on`, `off`), `jitter`, `slice`,
     /// `max_cycles` (a number or `none`), or any key of [`Preset::set`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let value = value.trim();
@@ -255,6 +268,14 @@ impl MachineConfig {
                     value,
                     "none, fill, keep",
                     &[("none", Adversary::None), ("fill", Adversary::Fill), ("keep", Adversary::Keep)],
+                )?;
+            }
+            "tlb.coherent" => {
+                self.tlb_coherence = choice(
+                    "tlb.coherent",
+                    value,
+                    "on, off",
+                    &[("on", TlbCoherence::Hardware), ("off", TlbCoherence::Software)],
                 )?;
             }
             "timing" => {

@@ -1,28 +1,11 @@
 //! The kernel's command line: `key=value` words. An unknown key or value ends
 //! the machine with one line that names it and says what is accepted.
 
+use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
 use crate::kmap::{Fault, Strategy};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::sync::BootCell;
 use crate::{multiboot, refuse};
-
-/// When `atomic` invalidates its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AtomicFlush {
-    /// At `kmap`, the order of Linux 2.4.
-    Map,
-    /// At `kunmap`, as from 2.6.
-    Unmap,
-}
-
-/// When `shared-invlpg` shoots a slot down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharedFlush {
-    /// When the slot is given to another page.
-    Recycle,
-    /// When its page is used no more.
-    Unmap,
-}
 
 /// The page-table format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +35,17 @@ pub struct Options {
     pub window: Option<u32>,
     /// `global-kmap=`: G bit of window PTEs; unset: as the strategy wants it.
     pub global_kmap: Option<bool>,
-    /// `atomic-flush=`.
-    pub atomic_flush: AtomicFlush,
-    /// `shared-flush=`.
-    pub shared_flush: SharedFlush,
+    /// `slots=`, `when=`, `how=`, `who=`, `inval=`, `wrap=`: axes of the strategy that are not its own; see `kmap::axes`.
+    pub slots: Option<Slots>,
+    pub when: Option<When>,
+    pub how: Option<How>,
+    pub who: Option<Who>,
+    pub inval: Option<Inval>,
+    pub wrap: Option<Wrap>,
+    /// `atomic-flush=`: `when` of slots by type and on a stack.
+    pub atomic_flush: Option<When>,
+    /// `shared-flush=`: `when` of `shared-invlpg`.
+    pub shared_flush: Option<When>,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -66,6 +56,10 @@ pub struct Options {
     pub marks: bool,
     /// `entry-cr3=1`: CR3 is loaded at each entry from ring 3 and before each return to it.
     pub entry_cr3: bool,
+    /// `irq-kmap=1`: the timer interrupt reads a page of a file at each tick.
+    pub irq_kmap: bool,
+    /// `thread-kmap=1`: so does `kwatch` in each of its rounds.
+    pub thread_kmap: bool,
     /// `tick=`: initial count of the local APIC timer.
     pub tick: u32,
     /// `fault=`: a planted fault.
@@ -76,7 +70,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, window, global-kmap, atomic-flush, shared-flush, normal, paging, cpus, marks, entry-cr3, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, normal, paging, cpus, marks, entry-cr3, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -90,13 +84,21 @@ pub fn init() {
         kmap: Strategy::Batched,
         window: None,
         global_kmap: None,
-        atomic_flush: AtomicFlush::Map,
-        shared_flush: SharedFlush::Recycle,
+        slots: None,
+        when: None,
+        how: None,
+        who: None,
+        inval: None,
+        wrap: None,
+        atomic_flush: None,
+        shared_flush: None,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
         marks: true,
         entry_cr3: false,
+        irq_kmap: false,
+        thread_kmap: false,
         tick: TICK_COUNT,
         fault: None,
         seed: 0,
@@ -107,15 +109,21 @@ pub fn init() {
         };
         match key {
             "kmap" => options.kmap = name(key, value, Strategy::from_name(value), Strategy::NAMES),
+            "slots" => options.slots = Some(name(key, value, Slots::from_name(value), Slots::NAMES)),
+            "when" => options.when = Some(name(key, value, When::from_name(value), When::NAMES)),
+            "how" => options.how = Some(name(key, value, How::from_name(value), How::NAMES)),
+            "who" => options.who = Some(name(key, value, Who::from_name(value), Who::NAMES)),
+            "inval" => options.inval = Some(name(key, value, Inval::from_name(value), Inval::NAMES)),
+            "wrap" => options.wrap = Some(name(key, value, Wrap::from_name(value), Wrap::NAMES)),
             "window" => options.window = Some(number(key, value, 16, 65536)),
             "global-kmap" => options.global_kmap = Some(switch(key, value, "1", "0")),
             "atomic-flush" => {
                 let map = switch(key, value, "map", "unmap");
-                options.atomic_flush = if map { AtomicFlush::Map } else { AtomicFlush::Unmap };
+                options.atomic_flush = Some(if map { When::Map } else { When::Unmap });
             }
             "shared-flush" => {
                 let recycle = switch(key, value, "recycle", "unmap");
-                options.shared_flush = if recycle { SharedFlush::Recycle } else { SharedFlush::Unmap };
+                options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });
             }
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
@@ -125,6 +133,8 @@ pub fn init() {
             "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
             "marks" => options.marks = switch(key, value, "on", "off"),
             "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
+            "irq-kmap" => options.irq_kmap = switch(key, value, "1", "0"),
+            "thread-kmap" => options.thread_kmap = switch(key, value, "1", "0"),
             "tick" => options.tick = number(key, value, 1000, u32::MAX),
             "fault" => options.fault = Some(name(key, value, Fault::from_name(value), Fault::NAMES)),
             "seed" => options.seed = number(key, value, 0, u32::MAX),

@@ -22,6 +22,7 @@ mod multiboot;
 mod param;
 mod percpu;
 mod process;
+mod reader;
 mod sched;
 mod sync;
 mod syscall;

@@ -4,7 +4,7 @@
 //! 0xFFFF_FFFF +---------------------------------------------+
 //!             | free                                        |
 //! 0xFF80_0000 | LAPIC_BASE: registers of the local APIC     |  one page, uncached
-//! 0xFF40_0000 | ATOMIC_BASE: per-CPU kmap slots by type     |  64 CPUs x 16 types
+//! 0xFF40_0000 | ATOMIC_BASE: per-CPU kmap slots             |  64 CPUs x 16 slots
 //! 0xFF00_0000 | hole                                        |
 //! 0xFE80_0000 | IMAGE_BASE: physical 0..8 MiB               |  large global pages; the kernel is at +1 MiB
 //! 0xFE00_0000 | hole                                        |
@@ -12,6 +12,8 @@
 //!             | hole                                        |
 //!             | direct map of DMA and NORMAL                |  large global pages
 //! page_offset +---------------------------------------------+
+//!             | kmap slots of each address space            |  4 MiB, with task-window and copy-clear only
+//! user_end    +---------------------------------------------+
 //!             | user                                        |
 //!             |   stack, growing down from the top         |
 //! 0x4000_0000 |   MMAP_BASE: anonymous memory               |
@@ -51,15 +53,39 @@ pub const USER_STACK_SIZE: u32 = 256 << 10;
 pub const TRAMPOLINE_PHYS: u32 = 0x8000;
 
 static PAGE_OFFSET: AtomicU32 = AtomicU32::new(0xC000_0000);
+/// Bytes at the top of the user half that the kernel keeps: what one page-table page maps, or nothing.
+static PRIVATE: AtomicU32 = AtomicU32::new(0);
+/// A multiple of what a page-table page maps in either format.
+const PRIVATE_SPAN: u32 = 4 << 20;
 
 /// Where the direct map begins and user space ends.
 pub fn page_offset() -> u32 {
     PAGE_OFFSET.load(Relaxed)
 }
 
+/// Whether each address space has kmap slots of its own; at boot, before there is one.
+pub fn set_private(wanted: bool) {
+    PRIVATE.store(if wanted { PRIVATE_SPAN } else { 0 }, Relaxed);
+}
+
+/// Whether each address space has kmap slots of its own.
+pub fn has_private() -> bool {
+    PRIVATE.load(Relaxed) != 0
+}
+
+/// Where they begin, if there are any.
+pub fn private_base() -> u32 {
+    page_offset() - PRIVATE_SPAN
+}
+
+/// First address that is not the user's.
+pub fn user_end() -> u32 {
+    page_offset() - PRIVATE.load(Relaxed)
+}
+
 /// First address above the user stack.
 pub fn user_stack_top() -> u32 {
-    page_offset() - PAGE_SIZE
+    user_end() - PAGE_SIZE
 }
 
 /// Linear address of a physical one in DMA or NORMAL, through the direct map.

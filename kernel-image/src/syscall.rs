@@ -22,7 +22,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
         call::FORK => process::fork(frame),
         call::WAIT => process::wait(),
         call::YIELD => {
-            sched::schedule();
+            sched::yield_now();
             0
         }
         call::PRINT => print(a, b),

@@ -14,7 +14,7 @@
 use crate::kernel::KernelOptions;
 use crate::strategy::Strategy;
 use crate::workload::{WORKLOADS, Workload};
-use shootdown_emu::config::Adversary;
+use shootdown_emu::config::{Adversary, TlbCoherence};
 use shootdown_emu::cost::{DEFAULT_PRESET, PresetError};
 use shootdown_emu::{ConfigError, MachineConfig, Preset};
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use thiserror::Error;
 pub const PATIENCE: u64 = 2_000_000_000;
 
 /// Keys of the machine, besides those of the preset.
-const MACHINE_KEYS: [&str; 12] = [
+const MACHINE_KEYS: [&str; 13] = [
     "cpu",
     "cpus",
     "mem",
@@ -36,6 +36,7 @@ const MACHINE_KEYS: [&str; 12] = [
     "max_cycles",
     "patience",
     "tlb.adversary",
+    "tlb.coherent",
     "host.shortcuts",
 ];
 
@@ -229,6 +230,15 @@ impl Cell {
     /// The seed in the 32 bits that kernel and guest take.
     pub fn guest_seed(&self) -> u32 {
         (self.machine.seed ^ (self.machine.seed >> 32)) as u32
+    }
+
+    /// The machine of the cell: with coherent TLBs if they were asked for, or if what is compared is that bound.
+    pub fn machine(&self) -> MachineConfig {
+        let mut machine = self.machine.clone();
+        if self.kernel.wants_coherent_tlbs(self.strategy) {
+            machine.tlb_coherence = TlbCoherence::Hardware;
+        }
+        machine
     }
 
     /// The kernel's command line.

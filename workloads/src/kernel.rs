@@ -5,6 +5,7 @@
 
 use crate::strategy::{Fault, Strategy};
 use shootdown_emu::config::parse_memory;
+use std::collections::BTreeMap;
 
 /// The page-table format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl Paging {
     }
 }
 
-/// When `atomic` invalidates its slot.
+/// When `atomic` and `atomic-stack` invalidate their slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtomicFlush {
     /// At the map, the order of Linux 2.4.
@@ -90,10 +91,16 @@ pub struct KernelOptions {
     pub window: Option<u32>,
     /// G bit of the window's PTEs.
     pub global_kmap: GlobalKmap,
-    /// When `atomic` invalidates.
-    pub atomic_flush: AtomicFlush,
-    /// When `shared-invlpg` shoots down.
-    pub shared_flush: SharedFlush,
+    /// When `atomic` and `atomic-stack` invalidate; unset: at the map, and at the unmap.
+    pub atomic_flush: Option<AtomicFlush>,
+    /// When `shared-invlpg` shoots down; unset: when a slot is given to another page.
+    pub shared_flush: Option<SharedFlush>,
+    /// The strategy's axes that were set, by their keys: see [`AXES`].
+    pub axes: BTreeMap<&'static str, String>,
+    /// Does the timer interrupt read a page of a file at each tick?
+    pub irq_kmap: bool,
+    /// Does a kernel thread on each processor read one every few ticks?
+    pub thread_kmap: bool,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
     /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
     pub normal: Option<u64>,
@@ -114,8 +121,11 @@ impl Default for KernelOptions {
         KernelOptions {
             window: None,
             global_kmap: GlobalKmap::ByStrategy,
-            atomic_flush: AtomicFlush::Map,
-            shared_flush: SharedFlush::Recycle,
+            atomic_flush: None,
+            shared_flush: None,
+            axes: BTreeMap::new(),
+            irq_kmap: false,
+            thread_kmap: false,
             normal: None,
             paging: None,
             marks: Marks::On,
@@ -126,6 +136,17 @@ impl Default for KernelOptions {
     }
 }
 
+/// The axes of which every strategy is a point, and what each accepts. A strategy stands for its own values; one that
+/// is set stands in place of it. The kernel refuses points that make no sense, with the reason.
+pub const AXES: &[(&str, &[&str])] = &[
+    ("slots", &["none", "type", "stack", "pool", "task", "pair", "rotating", "lru"]),
+    ("when", &["never", "map", "unmap", "recycle", "wrap", "use"]),
+    ("how", &["invlpg", "cr3", "pge", "invpcid"]),
+    ("who", &["self", "everyone"]),
+    ("inval", &["done", "none", "ideal"]),
+    ("wrap", &["global", "all-slots", "reclaimed-slots", "ceiling:N"]),
+];
+
 const MIB: u64 = 1 << 20;
 /// From this much RAM on, some of it lies above 4 GiB.
 const ABOVE_4G: u64 = 0xe000_0000;
@@ -134,11 +155,19 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 18] = [
         "window",
+        "slots",
+        "when",
+        "how",
+        "who",
+        "inval",
+        "wrap",
         "global-kmap",
         "atomic-flush",
         "shared-flush",
+        "irq-kmap",
+        "thread-kmap",
         "normal",
         "paging",
         "marks",
@@ -164,14 +193,16 @@ impl KernelOptions {
             .map(|g| self.global_kmap = g),
             "atomic-flush" => {
                 word(value, &[("map", AtomicFlush::Map), ("unmap", AtomicFlush::Unmap)], "map, unmap")
-                    .map(|f| self.atomic_flush = f)
+                    .map(|f| self.atomic_flush = Some(f))
             }
             "shared-flush" => word(
                 value,
                 &[("recycle", SharedFlush::Recycle), ("unmap", SharedFlush::Unmap)],
                 "recycle, unmap",
             )
-            .map(|f| self.shared_flush = f),
+            .map(|f| self.shared_flush = Some(f)),
+            "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
+            "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "normal" => size(value).map(|n| self.normal = Some(n)),
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
@@ -181,10 +212,7 @@ impl KernelOptions {
                 "on, off",
             )
             .map(|m| self.marks = m),
-            "entry-cr3" => {
-                word(value, &[("0", false), ("1", true), ("false", false), ("true", true)], "0, 1")
-                    .map(|e| self.entry_cr3 = e)
-            }
+            "entry-cr3" => switch(value).map(|on| self.entry_cr3 = on),
             "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
             "fault" if value == "none" => {
                 self.fault = None;
@@ -197,8 +225,24 @@ impl KernelOptions {
                 }
                 None => Err(format!("'{value}' is unknown; accepted are {}", Fault::names())),
             },
-            _ => return None,
+            _ => {
+                let (key, accepted) = AXES.iter().find(|(name, _)| *name == key)?;
+                if is_axis_value(accepted, value) {
+                    self.axes.insert(key, value.into());
+                    Ok(())
+                } else {
+                    Err(format!("'{value}' is not accepted; accepted are {}", accepted.join(", ")))
+                }
+            }
         })
+    }
+
+    /// Does the machine have to keep its TLBs true by itself? For `ideal`, and `inval=ideal` with any other.
+    pub fn wants_coherent_tlbs(&self, strategy: Strategy) -> bool {
+        match self.axes.get("inval") {
+            Some(inval) => inval == "ideal",
+            None => strategy == Strategy::Ideal,
+        }
     }
 
     /// Page-table format on a machine with `memory` bytes.
@@ -227,10 +271,21 @@ impl KernelOptions {
             format!("kmap={}", strategy.name()),
             format!("window={}", self.window(memory)),
             format!("paging={}", self.paging(memory).name()),
-            format!("atomic-flush={}", self.atomic_flush.name()),
-            format!("shared-flush={}", self.shared_flush.name()),
             format!("seed={seed}"),
         ];
+        words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
+        if let Some(flush) = self.atomic_flush {
+            words.push(format!("atomic-flush={}", flush.name()));
+        }
+        if let Some(flush) = self.shared_flush {
+            words.push(format!("shared-flush={}", flush.name()));
+        }
+        if self.irq_kmap {
+            words.push("irq-kmap=1".into());
+        }
+        if self.thread_kmap {
+            words.push("thread-kmap=1".into());
+        }
         if let Some(bytes) = self.normal(memory) {
             words.push(format!("normal={}K", bytes / 1024));
         }
@@ -258,6 +313,18 @@ impl KernelOptions {
 fn number(value: &str, low: u32, high: u32) -> Result<u32, String> {
     let n = value.parse().ok().filter(|n| (low..=high).contains(n));
     n.ok_or_else(|| format!("'{value}' is not accepted; accepted are {low} to {high}"))
+}
+
+fn switch(value: &str) -> Result<bool, String> {
+    word(value, &[("0", false), ("1", true), ("false", false), ("true", true)], "0, 1")
+}
+
+/// Is it one of these words, or, for `ceiling:N`, one with a number?
+fn is_axis_value(accepted: &[&str], value: &str) -> bool {
+    accepted.iter().any(|word| match word.strip_suffix('N') {
+        Some(stem) => value.strip_prefix(stem).is_some_and(|n| n.parse::<u32>().is_ok()),
+        None => *word == value,
+    })
 }
 
 fn word<T: Copy>(value: &str, table: &[(&str, T)], accepted: &str) -> Result<T, String> {
@@ -297,12 +364,15 @@ mod tests {
             ("marks", "off"),
             ("entry-cr3", "1"),
             ("window", "64"),
+            ("wrap", "ceiling:32"),
+            ("how", "cr3"),
+            ("irq-kmap", "1"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g atomic-flush=map shared-flush=recycle seed=7 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
         );
     }
 

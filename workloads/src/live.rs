@@ -56,7 +56,7 @@ impl Live {
     /// Builds the machine and loads the kernel; nothing has run yet.
     pub fn new(cell: &Cell) -> Result<Live, RunError> {
         cell.validate()?;
-        let mut machine = Machine::new(cell.machine.clone())?;
+        let mut machine = Machine::new(cell.machine())?;
         machine.load_multiboot(&BootRequest {
             kernel_name: "kernel",
             kernel: image::KERNEL,

@@ -15,7 +15,7 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{GlobalKmap, Marks};
+use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SharedFlush};
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
 use crate::summary::Summary;
@@ -23,7 +23,7 @@ use crate::waits::Waits;
 use crate::{Strategy, image};
 use serde::{Deserialize, Serialize};
 use shootdown_abi::{Activity, Counter, exit};
-use shootdown_emu::config::Strictness;
+use shootdown_emu::config::{Strictness, TlbCoherence};
 use shootdown_emu::ledger::{Kind, LedgerTotals};
 use shootdown_emu::mmu::tlb::Replacement;
 use shootdown_emu::snapshot::{CpuSnapshot, Snapshot};
@@ -93,10 +93,19 @@ pub struct KernelSection {
     pub window: u32,
     /// G bit of its PTEs; null: as the strategy wants it.
     pub global_kmap: Option<bool>,
-    /// When `atomic` invalidates: `map`, `unmap`.
+    /// When `atomic` and `atomic-stack` invalidate: `map`, `unmap`; `strategy`: as each of them has it.
     pub atomic_flush: String,
-    /// When `shared-invlpg` shoots down: `recycle`, `unmap`.
+    /// When `shared-invlpg` shoots down: `recycle`, `unmap`; `strategy`: as it has it.
     pub shared_flush: String,
+    /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub axes: BTreeMap<String, String>,
+    /// Did the timer interrupt read pages of files?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irq_kmap: bool,
+    /// Did kernel threads read them?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub thread_kmap: bool,
     /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
@@ -130,6 +139,9 @@ pub struct MachineSection {
     pub strict: bool,
     /// `none`, `fill`, `keep`.
     pub adversary: String,
+    /// Were the TLBs coherent by themselves for every strategy? For `ideal` they always are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub coherent_tlbs: bool,
     /// `full` or `flat`.
     pub timing: String,
     /// The most that latencies are lengthened by, in cycles.
@@ -167,6 +179,7 @@ impl MachineSection {
             seed: m.seed,
             strict: m.strictness == Strictness::Strict,
             adversary: adversary.into(),
+            coherent_tlbs: m.tlb_coherence == TlbCoherence::Hardware,
             timing: m.timing.name().into(),
             jitter: m.jitter,
             slice: m.slice,
@@ -205,8 +218,11 @@ impl Config {
                     GlobalKmap::Set => Some(true),
                     GlobalKmap::Clear => Some(false),
                 },
-                atomic_flush: kernel.atomic_flush.name().into(),
-                shared_flush: kernel.shared_flush.name().into(),
+                atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
+                shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
+                axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
+                irq_kmap: kernel.irq_kmap,
+                thread_kmap: kernel.thread_kmap,
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,

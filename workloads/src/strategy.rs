@@ -3,95 +3,102 @@
 //! The protocols themselves are in `kernel-image/src/kmap/`, one file each; the
 //! names here go to the kernel's command line (`kmap=`, `fault=`).
 
-/// How the kernel gives a page a kernel address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Strategy {
+/// One table gives enum, names, descriptions and origins.
+macro_rules! strategies {
+    ($($(#[$meta:meta])* $variant:ident $name:literal, $description:literal, $origin:literal;)*) => {
+        /// How the kernel gives a page a kernel address.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Strategy { $($(#[$meta])* $variant,)* }
+
+        impl Strategy {
+            /// Every strategy, the baseline first, the control and the bound last.
+            pub const ALL: &'static [Strategy] = &[$(Strategy::$variant,)*];
+
+            /// The name, as the kernel's command line takes it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Strategy::$variant => $name,)* }
+            }
+
+            /// What it does, in one line.
+            pub const fn description(self) -> &'static str {
+                match self { $(Strategy::$variant => $description,)* }
+            }
+
+            /// Whose idea it is.
+            pub const fn origin(self) -> &'static str {
+                match self { $(Strategy::$variant => $origin,)* }
+            }
+        }
+    };
+}
+
+strategies! {
     /// Everything in the direct map.
-    Lowmem,
+    Lowmem "lowmem",
+        "all pages of files in the direct map: nothing is mapped, the baseline",
+        "kernels without highmem";
     /// Per-CPU slots by type.
-    Atomic,
+    Atomic "atomic",
+        "a slot of the processor's own; invlpg here at every map",
+        "Linux kmap_atomic (Molnar 1999; Corbet, LWN 2009)";
+    /// A per-CPU stack of slots.
+    AtomicStack "atomic-stack",
+        "a stack of slots of the processor's own; invlpg here at every unmap, before the pop",
+        "Zijlstra 2009 (Linux 2.6.37; Corbet, LWN 2009)";
+    /// Two addresses per address space.
+    CopyClear "copy-clear",
+        "two fixed addresses, local through each task's own page table; invlpg here at every map",
+        "Jelinek, in Tweedie's discussion, 1999";
+    /// A few slots per processor and context.
+    PercpuPool "percpu-pool",
+        "four slots of the processor's own for each context; invlpg here when one changes its page",
+        "LaHaise, January 2002";
+    /// Slots at the top of each task's user space.
+    TaskWindow "task-window",
+        "slots in the task's own page table; the CR3 switch flushes them, else invlpg here",
+        "Dickins, January 2002";
     /// One window, each reuse of a slot shot down on all processors.
-    SharedInvlpg,
+    SharedInvlpg "shared-invlpg",
+        "one shared window in turn; an IPI and invlpg on all processors at each reuse of a slot",
+        "nobody's: the straw man of the 1999-2002 discussion";
     /// One window, flushed when its cursor wraps.
-    Batched,
+    Batched "batched",
+        "one shared window in turn; one global flush on all processors when the cursor wraps",
+        "Linux pkmap (Molnar, Arcangeli 1999-2002)";
+    /// The same; at the wrap nothing but the window is flushed.
+    BatchedRange "batched-range",
+        "as batched, but at the wrap every processor goes over the window's slots with invlpg",
+        "Mackerras, January 2002";
     /// A window with LRU recycling and sequence numbers.
-    DeferredSeq,
+    DeferredSeq "deferred-seq",
+        "one shared window, least recently used slot first; sequence numbers tell who must still flush",
+        "Tweedie, \"Linux and physical memory\", 1999";
     /// The same; a processor that is out of date invalidates only itself.
-    DeferredLocal,
-    /// Never invalidates.
-    None,
+    DeferredLocal "deferred-local",
+        "as deferred-seq, but a processor that is out of date invalidates only itself: never an IPI",
+        "after Tweedie; the conflict dealt with by its finder alone";
+    /// `batched` that never invalidates.
+    None "none",
+        "the shared window with the flush left out: a control that has to be caught",
+        "control";
+    /// `atomic` on a machine whose TLBs are coherent.
+    Ideal "ideal",
+        "slots of the processor's own on a machine that drops what a PTE's write makes wrong, for nothing",
+        "bound";
 }
 
 impl Strategy {
-    /// Every strategy, the baseline first and the control last.
-    pub const ALL: [Strategy; 7] = [
-        Strategy::Lowmem,
-        Strategy::Atomic,
-        Strategy::SharedInvlpg,
-        Strategy::Batched,
-        Strategy::DeferredSeq,
-        Strategy::DeferredLocal,
-        Strategy::None,
-    ];
-
     /// The strategies that are compared when none are named.
     pub const COMPARED: [Strategy; 3] = [Strategy::Atomic, Strategy::Batched, Strategy::DeferredSeq];
 
-    /// The name, as the kernel's command line takes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Strategy::Lowmem => "lowmem",
-            Strategy::Atomic => "atomic",
-            Strategy::SharedInvlpg => "shared-invlpg",
-            Strategy::Batched => "batched",
-            Strategy::DeferredSeq => "deferred-seq",
-            Strategy::DeferredLocal => "deferred-local",
-            Strategy::None => "none",
-        }
-    }
-
     /// The strategy of this name.
     pub fn from_name(name: &str) -> Option<Strategy> {
-        Strategy::ALL.into_iter().find(|s| s.name() == name)
+        Strategy::ALL.iter().copied().find(|s| s.name() == name)
     }
 
     /// All names, for messages.
     pub fn names() -> String {
-        Strategy::ALL.map(Strategy::name).join(", ")
-    }
-
-    /// What it does, in one line.
-    pub const fn description(self) -> &'static str {
-        match self {
-            Strategy::Lowmem => "all pages of files in the direct map: nothing is mapped, the baseline",
-            Strategy::Atomic => "a slot of the processor's own; invlpg here at every map",
-            Strategy::SharedInvlpg => {
-                "one shared window in turn; an IPI and invlpg on all processors at each reuse of a slot"
-            }
-            Strategy::Batched => {
-                "one shared window in turn; one global flush on all processors when the cursor wraps"
-            }
-            Strategy::DeferredSeq => {
-                "one shared window, least recently used slot first; sequence numbers tell who must still flush"
-            }
-            Strategy::DeferredLocal => {
-                "as deferred-seq, but a processor that is out of date invalidates only itself: never an IPI"
-            }
-            Strategy::None => "the shared window with the flush left out: a control that has to be caught",
-        }
-    }
-
-    /// Whose idea it is.
-    pub const fn origin(self) -> &'static str {
-        match self {
-            Strategy::Lowmem => "kernels without highmem",
-            Strategy::Atomic => "Linux kmap_atomic (Molnar 1999; Corbet, LWN 2009)",
-            Strategy::SharedInvlpg => "nobody's: the straw man of the 1999-2002 discussion",
-            Strategy::Batched => "Linux pkmap (Molnar, Arcangeli 1999-2002)",
-            Strategy::DeferredSeq => "Tweedie, \"Linux and physical memory\", 1999",
-            Strategy::DeferredLocal => "after Tweedie; the conflict dealt with by its finder alone",
-            Strategy::None => "control",
-        }
+        Strategy::ALL.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -107,6 +114,9 @@ pub struct Fault {
 }
 
 const BATCHED: &[Strategy] = &[Strategy::Batched];
+const ATOMIC: &[Strategy] = &[Strategy::Atomic];
+const STACK: &[Strategy] = &[Strategy::AtomicStack];
+const TASK: &[Strategy] = &[Strategy::TaskWindow];
 const DEFERRED: &[Strategy] = &[Strategy::DeferredSeq, Strategy::DeferredLocal];
 
 const fn fault(name: &'static str, strategies: &'static [Strategy], description: &'static str) -> Fault {
@@ -118,9 +128,17 @@ pub const FAULTS: &[Fault] = &[
     fault("cr3-flush", BATCHED, "global slots are flushed by loading CR3, which keeps them"),
     fault("skip-idle", BATCHED, "idle processors acknowledge without flushing"),
     fault("drop-lock", BATCHED, "the lock is released during the flush, with the counts already 0"),
-    fault("early-ack", BATCHED, "targets acknowledge before they flush"),
+    fault(
+        "early-ack",
+        BATCHED,
+        "targets acknowledge before they flush, and let other interrupts in meanwhile",
+    ),
     fault("flush-first", BATCHED, "the flush comes before the PTEs are cleared"),
     fault("no-recheck", BATCHED, "who has slept does not look again whether the page was mapped meanwhile"),
+    fault("one-type", ATOMIC, "the target of a copy has the slot of its source"),
+    fault("sleep", ATOMIC, "a task gives its processor up while it holds a slot"),
+    fault("pop-first", STACK, "a slot is popped before it is flushed (with atomic-flush=unmap, irq-kmap=1)"),
+    fault("no-arrival", TASK, "a task that comes from another processor gets nothing invalidated"),
     fault("a", DEFERRED, "the check before use is missing"),
     fault("b", DEFERRED, "the epoch is sampled after the CR3 load"),
     fault("c", DEFERRED, "the epoch is raised before the PTE is written"),
@@ -131,6 +149,9 @@ pub const FAULTS: &[Fault] = &[
     fault("h", DEFERRED, "a switch within one address space counts as a flush"),
     fault("i", DEFERRED, "CR3 loads count as flushes of global slots (with global-kmap=1)"),
     fault("j", DEFERRED, "no check on a processor that never used the slot"),
+    fault("k", DEFERRED, "the epoch has 8 bits and wraps"),
+    fault("l", DEFERRED, "the address is used after its pin was given back"),
+    fault("m", DEFERRED, "a processor that comes up counts as up to date (with thread-kmap=1)"),
 ];
 
 impl Fault {
@@ -147,7 +168,7 @@ impl Fault {
             let whose: Vec<_> = strategies.iter().map(|s| s.name()).collect();
             format!("{} ({})", names.join(", "), whose.join(", "))
         };
-        format!("none, {}, {}", of(BATCHED), of(DEFERRED))
+        format!("none, {}", [BATCHED, ATOMIC, STACK, TASK, DEFERRED].map(of).join(", "))
     }
 
     /// The names of the strategies that it breaks, for messages.

@@ -24,9 +24,20 @@ const LOADS: &[(&str, &str)] = &[
     ("syscall", "tasks=5 ops=500 warmup=20 think=4"),
 ];
 
-/// All strategies but `none`, which is wrong by design.
-const STRATEGIES: &[&str] =
-    &["lowmem", "atomic", "shared-invlpg", "batched", "deferred-seq", "deferred-local"];
+/// All strategies but `none`, which is wrong by design, and `ideal`, which needs a machine that does not exist.
+const STRATEGIES: &[&str] = &[
+    "lowmem",
+    "atomic",
+    "atomic-stack",
+    "copy-clear",
+    "percpu-pool",
+    "task-window",
+    "shared-invlpg",
+    "batched",
+    "batched-range",
+    "deferred-seq",
+    "deferred-local",
+];
 
 /// Little NORMAL memory, so that the files lie in HIGHMEM.
 const KERNEL_WORDS: &str = "normal=32M";
@@ -114,7 +125,7 @@ pub fn run(plan: &Plan) -> Result<()> {
                     continue;
                 }
                 for machine in machines.iter().filter(|m| m.cpus().contains(&cpus)) {
-                    let name = format!("{load:<14} {strategy:<12} {cpus:>2} cpus {}", machine.name());
+                    let name = format!("{load:<14} {strategy:<14} {cpus:>2} cpus {}", machine.name());
                     let boot = Boot {
                         kernel: plan.images.join("kernel.elf"),
                         modules: vec![format!(

@@ -26,6 +26,8 @@ const ALLOWED: &[CpuidFeature] = &[
     CpuidFeature::MSR,
     CpuidFeature::PAUSE,
     CpuidFeature::MULTIBYTENOP,
+    // How to flush everything from Haswell on; the kernel looks at CPUID before it uses it (`how=invpcid`).
+    CpuidFeature::INVPCID,
 ];
 
 /// Decodes all of a code section and names the first instruction that does not belong.

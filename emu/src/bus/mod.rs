@@ -91,6 +91,8 @@ pub struct Bus {
     /// Linear pages that were recently mapped, changed or invalidated: where the adversary fills.
     pub(crate) targets: [u32; TARGETS],
     pub(crate) next_target: usize,
+    /// The write of a PTE ends the translations that it makes wrong (`tlb.coherent=on`).
+    pub(crate) coherent_tlbs: bool,
     /// The filling adversary is at work and wants to know its targets.
     pub(crate) aiming: bool,
     /// Counts what only a machine that gets on does (console output, operations): for the livelock watch.
@@ -117,6 +119,7 @@ impl Bus {
             freed_tables: Vec::new(),
             targets: [0; TARGETS],
             next_target: 0,
+            coherent_tlbs: false,
             aiming: false,
             progress: 0,
         }

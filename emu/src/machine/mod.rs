@@ -24,7 +24,7 @@ use crate::addr::Frame;
 use crate::apic::{LocalApic, Role};
 use crate::bus::{Bus, ram::Ram};
 use crate::cache::{self, Coherence, Private};
-use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness, Timing};
+use crate::config::{Adversary, ConfigError, MachineConfig, Shortcuts, Strictness, Timing, TlbCoherence};
 use crate::cpu::block::Blocks;
 use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
@@ -119,6 +119,7 @@ impl Machine {
             config.strictness == Strictness::Strict,
         );
         bus.aiming = fill;
+        bus.coherent_tlbs = config.tlb_coherence == TlbCoherence::Hardware;
         crate::mptable::write(&mut bus.ram, &config);
         Ok(Machine {
             runners: (0..config.cpus).map(|i| Runner::new(mix(!config.seed, i as u64))).collect(),

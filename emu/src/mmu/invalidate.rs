@@ -138,7 +138,7 @@ fn drop_all(cpu: &mut Cpu, bus: &mut Bus, now: u64, flush: Flush, gone: impl Fn(
 }
 
 /// Compares the entries that came from a written PTE (or from the page table that a written PDE names) with
-/// memory, and marks them stale or clears the mark.
+/// memory, and marks them stale or clears the mark. On a machine with coherent TLBs it ends those that are wrong.
 pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
     let Some(low) = bus.ram.read32(PhysAddr(w.pa)) else { return };
     let high = if w.pae { bus.ram.read32(PhysAddr(w.pa + 4)).unwrap_or(0) } else { 0 };
@@ -146,6 +146,7 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
     let root = Root { cr3: cpu.cr3, pdptes: cpu.mmu.pdptes, pae: w.pae, shift: cpu.mmu.large_shift() };
     let m = &mut cpu.mmu;
     let shift = root.shift;
+    let coherent = bus.coherent_tlbs;
     let (oracle, ram) = (&mut bus.oracle, &mut bus.ram);
     let (source, pa, linear) = (w.source, w.pa, w.linear);
     let concerns = |e: &Entry| match source {
@@ -160,7 +161,11 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             }
             let agrees =
                 agrees(&e, value, source) || (e.has(Entry::GLOBAL) && root.translates_alike(ram, &e));
-            judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
+            if !coherent {
+                judge(&mut t.entry_mut(i).stale, agrees, w, oracle);
+            } else if !agrees {
+                t.take(e.tag, None);
+            }
             if which.first_level() {
                 changed.push(e);
             }
@@ -176,16 +181,28 @@ pub fn recheck(cpu: &mut Cpu, bus: &mut Bus, w: &mut PteWrite) {
             _ => (0..t.entries().len()).for_each(|i| consider(t, i)),
         }
     });
-    for e in m.kept.values_mut().filter(|e| concerns(e)) {
+    m.kept.retain(|_, e| {
+        if !concerns(e) {
+            return true;
+        }
         let agrees = agrees(e, value, source) || (e.has(Entry::GLOBAL) && root.translates_alike(ram, e));
-        judge(&mut e.stale, agrees, w, oracle);
-    }
+        if !coherent {
+            judge(&mut e.stale, agrees, w, oracle);
+        }
+        agrees || !coherent
+    });
     if w.source == Source::Table {
-        for c in m.pdes.iter_mut().filter(|c| c.origin == pa) {
+        m.pdes.retain_mut(|c| {
+            if c.origin != pa {
+                return true;
+            }
             let lost = (c.value & !value) & (RW | US | P) != 0;
             let agrees = !lost && c.value >> 12 == value >> 12 && (c.value ^ value) & PS == 0;
-            judge(&mut c.stale, agrees, w, oracle);
-        }
+            if !coherent {
+                judge(&mut c.stale, agrees, w, oracle);
+            }
+            agrees || !coherent
+        });
     }
 }
 

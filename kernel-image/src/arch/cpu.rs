@@ -1,5 +1,5 @@
 //! What the processor can do (SDM vol. 2A, "CPUID"): only the feature bits of
-//! leaf 1 that the kernel depends on.
+//! leaf 1 that the kernel depends on, and INVPCID.
 
 use core::arch::asm;
 
@@ -28,12 +28,27 @@ pub fn check_features() {
     }
 }
 
-fn features() -> u32 {
-    let edx;
-    // SAFETY: every i686 has CPUID; ebx, which it overwrites too, is kept.
-    unsafe {
-        asm!("mov {keep:e}, ebx", "cpuid", "mov ebx, {keep:e}",
-            keep = out(reg) _, inout("eax") 1 => _, out("ecx") _, out("edx") edx, options(nostack));
+/// INVPCID, bit of `ebx` of leaf 7.
+const INVPCID: u32 = 1 << 10;
+
+/// Refuses a processor without `invpcid`.
+pub fn need_invpcid() {
+    if cpuid(0)[0] < 7 || cpuid(7)[1] & INVPCID == 0 {
+        refuse!("cpu: no INVPCID (how=invpcid); accepted: invlpg, cr3, pge");
     }
-    edx
+}
+
+fn features() -> u32 {
+    cpuid(1)[3]
+}
+
+/// `eax`, `ebx`, `ecx`, `edx` of a leaf, subleaf 0.
+fn cpuid(leaf: u32) -> [u32; 4] {
+    let (eax, ebx, ecx, edx);
+    // SAFETY: every i686 has CPUID; ebx, which the compiler keeps for itself, is put back.
+    unsafe {
+        asm!("mov {keep:e}, ebx", "cpuid", "xchg {keep:e}, ebx",
+            keep = out(reg) ebx, inout("eax") leaf => eax, inout("ecx") 0 => ecx, out("edx") edx, options(nostack));
+    }
+    [eax, ebx, ecx, edx]
 }

@@ -26,6 +26,17 @@ pub fn invlpg(addr: u32) {
     unsafe { asm!("invlpg [{}]", in(reg) addr, options(nostack, preserves_flags)) }
 }
 
+/// Drops all TLB entries of this processor, global ones too: `invpcid` of type 2 ("all contexts, including globals").
+/// The descriptor in memory is not used by this type, but is read.
+#[inline(always)]
+pub fn invpcid_all() {
+    let descriptor = [0u64; 2];
+    // SAFETY: invalidation never makes a translation wrong. The processor has the instruction (`cpu::need_invpcid`).
+    unsafe {
+        asm!("invpcid {}, [{}]", in(reg) 2, in(reg) &raw const descriptor, options(nostack, preserves_flags))
+    }
+}
+
 #[inline(always)]
 pub fn read_cr0() -> u32 {
     let value;

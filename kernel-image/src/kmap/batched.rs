@@ -6,6 +6,7 @@
 //! ```text
 //!  next slot:  count 0, cursor ascending; at each wrap flush_zero()
 //!  flush_zero: slots with count 1: count = 0, clear PTE, p.virtual = none;  flush all processors
+//!  flush:      IPI to ALL others, wait until the handlers have FINISHED, flush here; preemption off throughout
 //!  last use:   nothing; the page keeps its slot
 //! ```
 //!
@@ -25,14 +26,14 @@
 //! remain.
 //!
 //! The PTEs are global as Linux's were (`kmap_prot = PAGE_KERNEL`), so the
-//! flush toggles CR4.PGE; with `global-kmap=0` it loads CR3.
+//! flush toggles CR4.PGE; with `global-kmap=0` it loads CR3, and `how=invpcid` drops
+//! everything by one instruction where the processor has it.
 //!
 //! *Idea.* Molnar 1999, Arcangeli (`arch/i386/mm/highmem.c` and `mm/highmem.c` of 2.4).
 
 use super::planted::{self, Fault};
 use super::pool::{self, Locked, POOL};
-use super::window::{self, Global};
-use super::{Kmap, Use};
+use super::{Kmap, Use, inval};
 use crate::marks;
 use crate::mm::Frame;
 use crate::mm::flush::{self, Kind, Own};
@@ -47,7 +48,7 @@ impl Kmap for Batched {
     }
 
     fn map(frame: Frame, _: Use) -> u32 {
-        pool::kmap(frame, |pool| next(pool, flush_all))
+        pool::kmap(frame, next::<Everything>)
     }
 
     fn unmap(frame: Frame, _: Use) {
@@ -55,19 +56,35 @@ impl Kmap for Batched {
     }
 }
 
-/// Every processor drops the window; back when all have.
-fn flush_all() {
-    let by_cr3 = window::global() == Global::No || planted::is(Fault::Cr3Flush);
-    flush::all_cpus(if by_cr3 { Kind::NonGlobal } else { Kind::Global }, Own::Last);
+/// What a strategy does at the wrap.
+pub(super) trait AtWrap {
+    /// A wrap begins.
+    fn begin() {}
+    /// It has taken a slot from its page.
+    fn taken_back(_slot: usize) {}
+    /// Every processor forgets the slots that were taken back; returns when all have.
+    fn flush();
 }
 
-/// The next slot with count 0, with the given way to flush at the wrap: `none` has another one.
-pub(super) fn next(mut pool: Locked, flush_all: fn()) -> (Locked, Option<usize>) {
+struct Everything;
+
+impl AtWrap for Everything {
+    fn flush() {
+        if planted::is(Fault::Cr3Flush) {
+            flush::all_cpus(Kind::NonGlobal, Own::Last);
+        } else {
+            inval::everywhere(0);
+        }
+    }
+}
+
+/// The next slot with count 0.
+pub(super) fn next<W: AtWrap>(mut pool: Locked) -> (Locked, Option<usize>) {
     let mut left = pool.count.len();
     while left > 0 {
         let slot = pool.advance();
         if slot == 0 {
-            pool = flush_zero(pool, flush_all);
+            pool = flush_zero::<W>(pool);
             left = pool.count.len();
         }
         if pool.count[slot] == 0 {
@@ -79,23 +96,25 @@ pub(super) fn next(mut pool: Locked, flush_all: fn()) -> (Locked, Option<usize>)
 }
 
 /// Takes every slot that nobody uses from its page and flushes. The lock is held until it is done.
-fn flush_zero(mut pool: Locked, flush_all: fn()) -> Locked {
+fn flush_zero<W: AtWrap>(mut pool: Locked) -> Locked {
     if planted::is(Fault::FlushFirst) {
-        flush_all();
+        W::flush();
     }
+    W::begin();
     for slot in 0..pool.count.len() {
         if pool.count[slot] == 1 {
             pool.take_back(slot);
+            W::taken_back(slot);
         }
     }
     marks::count(Counter::Wraps, 1);
     if planted::is(Fault::DropLock) {
         drop(pool);
-        flush_all();
+        W::flush();
         return POOL.lock();
     }
     if !planted::is(Fault::FlushFirst) {
-        flush_all();
+        W::flush();
     }
     pool
 }

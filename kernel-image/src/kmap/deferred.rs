@@ -35,8 +35,7 @@
 //! count invalidations of recycled slots and nothing else.
 
 use super::planted::{self, Fault, linger};
-use super::{Kept, Kmap, Loaded, Use, direct_address, window};
-use crate::arch::insn;
+use super::{Kept, Kmap, Loaded, Use, direct_address, inval, window};
 use crate::mm::flush;
 use crate::mm::{Frame, is_low};
 use crate::param::NCPU;
@@ -91,8 +90,13 @@ static SLOTS: AtomicU32 = AtomicU32::new(0);
 /// The epoch now. A plain 64-bit load is not atomic on this processor; `cmpxchg8b` is.
 fn epoch() -> u64 {
     match EPOCH.compare_exchange(0, 0, SeqCst, SeqCst) {
-        Ok(value) | Err(value) => value,
+        Ok(value) | Err(value) => width(value),
     }
+}
+
+/// An epoch as wide as it is: 64 bits, which never wrap. Fault `k` is a build with 8.
+fn width(epoch: u64) -> u64 {
+    if planted::is(Fault::K) { epoch & 0xff } else { epoch }
 }
 
 /// Raises the epoch; under the lock.
@@ -101,7 +105,7 @@ fn next_epoch() -> u64 {
     while let Err(other) = EPOCH.compare_exchange(now, now + 1, SeqCst, SeqCst) {
         now = other;
     }
-    now + 1
+    width(now + 1)
 }
 
 /// A 64-bit number that only its processor writes, with interrupts off, and only its processor reads.
@@ -183,7 +187,7 @@ impl Window {
                 linger();
             }
             if planted::is(Fault::D) {
-                insn::invlpg(window::address(k));
+                inval::page_here(window::address(k));
                 linger();
             }
             window::give(k, frame); // W
@@ -191,10 +195,14 @@ impl Window {
                 born = next_epoch();
             }
             if !planted::is(Fault::D) {
-                insn::invlpg(window::address(k));
+                inval::page_here(window::address(k));
             }
-            let me = if planted::is(Fault::E) { entered_on } else { percpu::cpu_id() };
-            write_stamp(me, k, born);
+            if planted::is(Fault::E) {
+                write_stamp(entered_on, k, born);
+                linger();
+            } else {
+                write_stamp(percpu::cpu_id(), k, born);
+            }
             marks::count(Counter::Recycles, 1);
         }
         self.slots[k].born = born;
@@ -229,7 +237,7 @@ impl<C: Conflict> Kmap for Deferred<C> {
     fn cpu_up(cpu: usize) {
         let row = window::table(SLOTS.load(Relaxed) as usize, 0u64);
         STAMPS[cpu].store(row.as_mut_ptr(), Relaxed);
-        SEEN[cpu].store(0);
+        SEEN[cpu].store(if planted::is(Fault::M) { u64::MAX } else { 0 });
     }
 
     fn map(frame: Frame, _: Use) -> u32 {
@@ -257,28 +265,16 @@ impl<C: Conflict> Kmap for Deferred<C> {
         let born = window.slots[k].born; // stays: the slot is pinned
         sched::current().pins.fetch_add(1, Relaxed);
         drop(window);
+        if planted::is(Fault::L) {
+            put(k);
+        }
         ensure::<C>(k, born);
         window::address(k)
     }
 
     fn unmap(frame: Frame, _: Use) {
-        if is_low(frame) {
-            return;
-        }
-        let wake = {
-            let mut window = WINDOW.lock();
-            let k = window::slot_of(frame.page().kva());
-            assert!(window.slots[k].pins > 0, "put of a slot that nobody holds");
-            window.slots[k].pins -= 1;
-            sched::current().pins.fetch_sub(1, Relaxed);
-            let free = window.slots[k].pins == 0;
-            if free {
-                window.link_at_tail(k as u32);
-            }
-            free && window.waiting != 0
-        };
-        if wake {
-            SLOT_UNUSED.wake_all();
+        if !is_low(frame) && !planted::is(Fault::L) {
+            put(window::slot_of(frame.page().kva()));
         }
     }
 
@@ -298,7 +294,7 @@ impl<C: Conflict> Kmap for Deferred<C> {
     fn on_switch_without_load(next: &Task, switch: Kept) -> Loaded {
         let cpu = percpu::cpu_id();
         let arrives = next.last_cpu.load(Relaxed) as usize != cpu;
-        if arrives && next.pins.load(Relaxed) > 0 && !planted::is(Fault::F) {
+        if arrives && next.pins.load(Relaxed) > 0 && !planted::is(Fault::F) && !inval::omitted() {
             // Not the form with IPIs: interrupts are off.
             flush::local_non_global();
             return Loaded::Yes;
@@ -311,6 +307,24 @@ impl<C: Conflict> Kmap for Deferred<C> {
             SEEN[cpu].store(epoch());
         }
         Loaded::No
+    }
+}
+
+/// The running task has one pin less on slot `k`.
+fn put(k: usize) {
+    let wake = {
+        let mut window = WINDOW.lock();
+        assert!(window.slots[k].pins > 0, "put of a slot that nobody holds");
+        window.slots[k].pins -= 1;
+        sched::current().pins.fetch_sub(1, Relaxed);
+        let free = window.slots[k].pins == 0;
+        if free {
+            window.link_at_tail(k as u32);
+        }
+        free && window.waiting != 0
+    };
+    if wake {
+        SLOT_UNUSED.wake_all();
     }
 }
 

@@ -7,6 +7,8 @@
 //!  conflict:  invlpg(K);  stamp[me][K] = K.born         // preemption off from the check to the stamp
 //! ```
 //!
+//! With `how=cr3` it loads CR3 instead, which brings it up to date for all slots.
+//!
 //! That is enough: D1 speaks of the finder's TLB alone. Others that are out of
 //! date for the same slot find out by themselves, each at its own first use.
 //!
@@ -22,9 +24,10 @@
 //! the flush of the others in a conflict buys them nothing that they cannot
 //! have by themselves, one `invlpg` at a time.
 
+use super::axes::How;
 use super::deferred::{self, Conflict, Deferred};
-use super::window;
-use crate::arch::insn;
+use super::{inval, window};
+use crate::mm::flush;
 
 /// See the module.
 pub type DeferredLocal = Deferred<Local>;
@@ -34,7 +37,11 @@ pub struct Local;
 
 impl Conflict for Local {
     fn resolve(cpu: usize, k: usize, born: u64) {
-        insn::invlpg(window::address(k));
-        deferred::write_stamp(cpu, k, born);
+        if inval::is_by(How::Cr3) && !inval::omitted() {
+            flush::local_non_global();
+        } else {
+            inval::page_here(window::address(k));
+            deferred::write_stamp(cpu, k, born);
+        }
     }
 }

@@ -24,6 +24,7 @@
 //! local `invlpg`.
 
 use super::deferred::{Conflict, Deferred};
+use super::inval;
 use crate::mm::flush::{self, Kind, Own};
 
 /// See the module.
@@ -34,6 +35,8 @@ pub struct Everywhere;
 
 impl Conflict for Everywhere {
     fn resolve(_: usize, _: usize, _: u64) {
-        flush::all_cpus(Kind::NonGlobal, Own::First);
+        if !inval::omitted() {
+            flush::all_cpus(Kind::NonGlobal, Own::First);
+        }
     }
 }

@@ -5,54 +5,76 @@
 //! |------------------|--------------------------|-------------|---------------------------------|
 //! | `lowmem`         | none, the direct map     | never       | -                               |
 //! | `atomic`         | per processor, by type   | at map      | `invlpg`, this processor        |
+//! | `atomic_stack`   | per processor, a stack   | at unmap    | `invlpg`, this processor        |
+//! | `percpu_pool`    | per processor, 4 each for tasks and interrupts | when recycled | `invlpg`, this processor |
+//! | `task_window`    | per task, in its address space | when recycled, with the CR3 switch | `invlpg`, this processor |
+//! | `copy_clear`     | two per address space    | at map      | `invlpg`, this processor        |
 //! | `shared_invlpg`  | shared window, rotating  | at reuse    | `invlpg`, all processors        |
 //! | `batched`        | shared window, rotating  | at the wrap | CR4.PGE toggle, all processors  |
+//! | `batched_range`  | shared window, rotating  | at the wrap | `invlpg` for each slot, all processors |
 //! | `deferred_seq`   | shared window, LRU       | at first use where out of date | CR3 load, all processors |
 //! | `deferred_local` | shared window, LRU       | at first use where out of date | `invlpg`, this processor |
-//! | `none`           | shared window, rotating  | never       | the control: it must be caught  |
 //!
 //! `pool` is what the rotating windows have in common, `deferred` what the two
-//! with sequence numbers have.
+//! with sequence numbers have. `axes` names them, takes `slots=`, `when=`, `how=`,
+//! `who=` and `inval=`, and refuses what makes no sense; `inval` does what was
+//! chosen. `kmap=none` is `batched` and `kmap=ideal` is `atomic`, without
+//! invalidation: the first a control that must be caught, the second on a
+//! machine whose TLBs forget by themselves.
 //!
 //! Rules. A mapping is used only by the task that made it, between [`map`] and
 //! [`unmap`]. `map` may sleep (shared window), so it is called in task context
-//! with interrupts on and no spinlock held; `atomic` never sleeps, but its
-//! task is not preempted until `unmap`. A page of low memory is its own
-//! direct-map address under every strategy.
+//! with interrupts on and no spinlock held; with slots of the processor's own
+//! and `copy_clear` it never sleeps, but its task is not preempted until
+//! `unmap`, and the scheduler asserts that it does not sleep. A page of low
+//! memory is its own direct-map address under every strategy.
 //!
 //! *Who uses it.* Page-cache pages (`read`, `write`, `touch`) hold one kmap.
 //! Clearing a new page holds one. A copy-on-write copy holds two, by
-//! [`map_pair`]. Page tables and kernel stacks are in low memory and use none.
-//! Nobody asks for a further kmap while it holds one, but for `map_pair`.
+//! [`map_pair`]. `reader` has interrupts and kernel threads use it. Page tables
+//! and kernel stacks are in low memory and use none. Nobody asks for a further
+//! kmap while it holds one, but for `map_pair`.
 //!
-//! The set is closed: a strategy is a variant of [`Strategy`] chosen at boot,
+//! The set is closed: a scheme is a variant of [`Scheme`] chosen at boot,
 //! and `match` reaches it; no `dyn`.
 
 mod atomic;
+mod atomic_stack;
+pub mod axes;
 mod batched;
+mod batched_range;
+mod coherent;
+mod copy_clear;
 mod deferred;
 mod deferred_local;
 mod deferred_seq;
+mod inval;
 mod lowmem;
-mod none;
 mod pair;
+mod percpu_pool;
 pub mod planted;
 mod pool;
 mod shared_invlpg;
+mod task_window;
 pub mod window;
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use shootdown_abi::{Activity, Counter, Mark};
 
+pub use axes::Strategy;
+pub use batched_range::invalidate_here as invalidate_slots_here;
 pub use planted::Fault;
+pub use task_window::TaskSlots;
 
+use crate::arch::cpu;
 use crate::cmdline::Options;
 use crate::mm::frame::Want;
 use crate::mm::page_table::Format;
 use crate::mm::{self, Frame};
 use crate::sched::Task;
 use crate::{marks, memlayout, refuse, sched};
+use axes::{How, Inval, Scheme};
 
 /// What a strategy does. All are unit types; their state is in statics beside them.
 trait Kmap {
@@ -79,27 +101,7 @@ trait Kmap {
     }
 }
 
-/// Names a strategy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Strategy {
-    /// Everything in the direct map.
-    Lowmem,
-    /// Per-CPU slots by type, `invlpg` at each map.
-    Atomic,
-    /// A shared window, each reuse of a slot shot down on all processors.
-    SharedInvlpg,
-    /// pkmap of Linux 2.4.
-    Batched,
-    /// Tweedie's page_kva window with sequence numbers.
-    DeferredSeq,
-    /// The same, a processor that is out of date invalidates only itself.
-    DeferredLocal,
-    /// `batched` without its flush.
-    None,
-}
-
-/// What a mapping is for: the slot type of `atomic` (KM_USER0 ...).
+/// What a mapping is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Use {
@@ -111,7 +113,13 @@ pub enum Use {
     CopyFrom = 2,
     /// Target of a copy.
     CopyTo = 3,
+    /// Read in the timer interrupt.
+    Interrupt = 4,
+    /// Read by a kernel thread.
+    Thread = 5,
 }
+
+const USES: usize = Use::Thread as usize + 1;
 
 /// Why a context switch kept CR3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,102 +154,78 @@ impl Mapping {
     }
 }
 
-static STRATEGY: AtomicU8 = AtomicU8::new(Strategy::Lowmem as u8);
+/// The scheme of each use; that of [`Use::File`] is the chosen one.
+static SCHEMES: [AtomicU8; USES] = [const { AtomicU8::new(Scheme::Lowmem as u8) }; USES];
 
-/// Evaluates an expression with `$s` standing for the chosen strategy's type.
+/// Evaluates an expression with `$s` standing for the type of the scheme that a use has.
 macro_rules! chosen {
-    ($s:ident => $e:expr) => {
-        match strategy() {
-            Strategy::Lowmem => {
+    ($usage:expr, $s:ident => $e:expr) => {
+        match scheme_for($usage) {
+            Scheme::Lowmem => {
                 type $s = lowmem::Lowmem;
                 $e
             }
-            Strategy::Atomic => {
+            Scheme::Atomic => {
                 type $s = atomic::Atomic;
                 $e
             }
-            Strategy::SharedInvlpg => {
+            Scheme::SharedInvlpg => {
                 type $s = shared_invlpg::SharedInvlpg;
                 $e
             }
-            Strategy::Batched => {
+            Scheme::Batched => {
                 type $s = batched::Batched;
                 $e
             }
-            Strategy::DeferredSeq => {
+            Scheme::DeferredSeq => {
                 type $s = deferred_seq::DeferredSeq;
                 $e
             }
-            Strategy::DeferredLocal => {
+            Scheme::DeferredLocal => {
                 type $s = deferred_local::DeferredLocal;
                 $e
             }
-            Strategy::None => {
-                type $s = none::NoInvalidation;
+            Scheme::AtomicStack => {
+                type $s = atomic_stack::AtomicStack;
+                $e
+            }
+            Scheme::PercpuPool => {
+                type $s = percpu_pool::PercpuPool;
+                $e
+            }
+            Scheme::TaskWindow => {
+                type $s = task_window::TaskWindow;
+                $e
+            }
+            Scheme::CopyClear => {
+                type $s = copy_clear::CopyClear;
+                $e
+            }
+            Scheme::BatchedRange => {
+                type $s = batched_range::BatchedRange;
+                $e
+            }
+            Scheme::Always => {
+                type $s = atomic::Always;
                 $e
             }
         }
     };
 }
 
-impl Strategy {
-    const ALL: [Strategy; 7] = [
-        Strategy::Lowmem,
-        Strategy::Atomic,
-        Strategy::SharedInvlpg,
-        Strategy::Batched,
-        Strategy::DeferredSeq,
-        Strategy::DeferredLocal,
-        Strategy::None,
-    ];
-
-    /// What `kmap=` accepts.
-    pub const NAMES: &'static str =
-        "lowmem, atomic, shared-invlpg, batched, deferred-seq, deferred-local, none";
-
-    /// The value of `kmap=` and the name in results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Strategy::Lowmem => "lowmem",
-            Strategy::Atomic => "atomic",
-            Strategy::SharedInvlpg => "shared-invlpg",
-            Strategy::Batched => "batched",
-            Strategy::DeferredSeq => "deferred-seq",
-            Strategy::DeferredLocal => "deferred-local",
-            Strategy::None => "none",
-        }
-    }
-
-    /// Does it live on sequence numbers, for which CR3 loads have to flush the window?
-    const fn is_deferred(self) -> bool {
-        matches!(self, Strategy::DeferredSeq | Strategy::DeferredLocal)
-    }
-
-    /// The strategy of this name.
-    pub fn from_name(name: &str) -> Option<Strategy> {
-        Strategy::ALL.into_iter().find(|s| s.name() == name)
-    }
-}
-
-/// The chosen strategy.
+/// The scheme that a use has.
 #[inline(always)]
-pub fn strategy() -> Strategy {
-    let code = STRATEGY.load(Relaxed);
-    if code == Strategy::Lowmem as u8 {
-        Strategy::Lowmem
-    } else if code == Strategy::Atomic as u8 {
-        Strategy::Atomic
-    } else if code == Strategy::SharedInvlpg as u8 {
-        Strategy::SharedInvlpg
-    } else if code == Strategy::Batched as u8 {
-        Strategy::Batched
-    } else if code == Strategy::DeferredSeq as u8 {
-        Strategy::DeferredSeq
-    } else if code == Strategy::DeferredLocal as u8 {
-        Strategy::DeferredLocal
-    } else {
-        Strategy::None
+fn scheme_for(usage: Use) -> Scheme {
+    let code = SCHEMES[usage as usize].load(Relaxed);
+    /// Variants in the order in which they are tried, the last one without being looked for.
+    macro_rules! decode {
+        ($($variant:ident)*, $last:ident) => {
+            $(if code == Scheme::$variant as u8 { return Scheme::$variant; })*
+        };
     }
+    decode!(Lowmem Atomic SharedInvlpg Batched DeferredSeq DeferredLocal AtomicStack PercpuPool TaskWindow CopyClear
+        BatchedRange, Always);
+    Scheme::Always
 }
 
 /// Slots of the window that the command line asks for.
@@ -258,35 +242,49 @@ pub fn init(options: &Options, start: u32, slots: u32) {
         refuse!("command line: fault={fault} belongs to kmap={wants}, not to kmap={}", options.kmap.name());
     }
     planted::plant(options.fault);
-    let deferred = options.kmap.is_deferred();
-    let faulty = options.fault == Some(Fault::I);
-    if deferred && options.global_kmap == Some(true) && !faulty {
-        refuse!(
-            "command line: global-kmap=1 with kmap={}: a CR3 load would not flush the window; accepted: global-kmap=0",
-            options.kmap.name()
-        );
+    let plan = axes::plan(options, options.fault == Some(Fault::I));
+    if plan.point.how == How::Invpcid {
+        cpu::need_invpcid();
     }
-    if options.entry_cr3 && options.global_kmap == Some(true) {
-        refuse!(
-            "command line: global-kmap=1 with entry-cr3=1: no page of a kernel with its own tables is global; accepted: global-kmap=0"
-        );
+    window::set(start, plan.global);
+    inval::set(&plan);
+    batched_range::set(plan.wrap);
+    memlayout::set_private(plan.scheme.is_private());
+    for usage in [Use::File, Use::Clear, Use::CopyFrom, Use::CopyTo, Use::Interrupt, Use::Thread] {
+        SCHEMES[usage as usize].store(scheme_of(usage, plan.scheme, plan.point.inval) as u8, Relaxed);
     }
-    let global = options.global_kmap.unwrap_or(faulty || !(deferred || options.entry_cr3));
-    window::set(start, if global { window::Global::Yes } else { window::Global::No });
-    STRATEGY.store(options.kmap as u8, Relaxed);
-    chosen!(S => S::init(slots as usize));
+    chosen!(Use::File, S => S::init(slots as usize));
     pair::init(slots);
+    if plan.point.inval == Inval::Ideal {
+        coherent::check();
+    }
+}
+
+/// The scheme of a use when `scheme` was chosen.
+///
+/// A shared window may make its user wait, so no interrupt uses it; a kernel thread has no address space that slots
+/// could be in. Under `inval=none` the kernel's own clearing and copying stays sound: else a stale slot would clear
+/// somebody's stack or program, and the machine would die before a workload could say that the data of its files are
+/// wrong. Slots that are not invalidated then only ever map pages of files, so what is spoilt are files.
+fn scheme_of(usage: Use, scheme: Scheme, inval: Inval) -> Scheme {
+    let stranger = match usage {
+        Use::File => false,
+        Use::Interrupt => scheme.has_window() || scheme.is_private(),
+        Use::Thread => scheme.is_private(),
+        Use::Clear | Use::CopyFrom | Use::CopyTo => inval == Inval::None,
+    };
+    if stranger && scheme != Scheme::Lowmem { Scheme::Always } else { scheme }
 }
 
 /// A processor comes up.
 pub fn cpu_up(cpu: usize) {
-    chosen!(S => S::cpu_up(cpu));
+    chosen!(Use::File, S => S::cpu_up(cpu));
 }
 
 /// The zones that pages which are reached by kmap may come from.
 pub fn wanted_frames() -> Want {
-    match strategy() {
-        Strategy::Lowmem => Want::Low,
+    match scheme_for(Use::File) {
+        Scheme::Lowmem => Want::Low,
         _ => Want::High,
     }
 }
@@ -302,16 +300,27 @@ pub fn map(frame: Frame, usage: Use) -> Mapping {
     marks::mark(Mark::KmapBegin, task);
     let before = marks::activity(Activity::Kmap);
     marks::count(Counter::Kmaps, 1);
-    let address = chosen!(S => S::map(frame, usage));
+    let address = chosen!(usage, S => S::map(frame, usage));
     marks::activity(before);
     marks::mark(Mark::KmapEnd, task);
+    Mapping { frame, address, usage }
+}
+
+/// The same in an interrupt, with interrupts off: never sleeps. It may have interrupted a kmap of the task, so its
+/// latency is not measured.
+pub fn map_in_interrupt(frame: Frame) -> Mapping {
+    let usage = Use::Interrupt;
+    let before = marks::activity(Activity::Kmap);
+    marks::count(Counter::Kmaps, 1);
+    let address = chosen!(usage, S => S::map(frame, usage));
+    marks::activity(before);
     Mapping { frame, address, usage }
 }
 
 /// Ends the use of a mapping.
 pub fn unmap(mapping: Mapping) {
     let before = marks::activity(Activity::Kmap);
-    chosen!(S => S::unmap(mapping.frame, mapping.usage));
+    chosen!(mapping.usage, S => S::unmap(mapping.frame, mapping.usage));
     marks::activity(before);
 }
 
@@ -331,10 +340,10 @@ pub fn unmap_pair(from: Mapping, to: Mapping) {
 
 /// Loads CR3 by calling `load`, with interrupts off, and lets the strategy draw its conclusions.
 pub fn around_root_load(load: impl FnOnce()) {
-    chosen!(S => S::around_root_load(load));
+    chosen!(Use::File, S => S::around_root_load(load));
 }
 
 /// This processor is about to run `next` without a CR3 load, with interrupts off.
 pub fn on_switch_without_load(next: &Task, switch: Kept) -> Loaded {
-    chosen!(S => S::on_switch_without_load(next, switch))
+    chosen!(Use::File, S => S::on_switch_without_load(next, switch))
 }

@@ -7,10 +7,9 @@
 //! done. It is the simplest form of Dickins' and Arcangeli's reserve: the
 //! right to both is taken before the first.
 //!
-//! `atomic` has a slot per type and waits for nobody, and `none` copies through
-//! its slots: no gate.
+//! Schemes with slots of a processor's or a task's own wait for nobody: no gate.
 
-use super::{Strategy, strategy};
+use super::{Use, scheme_for};
 use crate::sched::WaitQueue;
 use crate::sync::SpinLock;
 
@@ -24,10 +23,7 @@ pub fn init(slots: u32) {
 }
 
 fn has_window() -> bool {
-    matches!(
-        strategy(),
-        Strategy::SharedInvlpg | Strategy::Batched | Strategy::DeferredSeq | Strategy::DeferredLocal
-    )
+    scheme_for(Use::CopyFrom).has_window()
 }
 
 /// Takes the right to two kmaps; sleeps until there is room.

@@ -2,11 +2,11 @@
 //! where a real kernel would have the bug. They exist to be caught
 //! (`fault=NAME`), and cost one compare of a static otherwise.
 //!
-//! The names `a` .. `j` of `deferred-seq` and `deferred-local` are those of their protocol's list.
+//! The names `a` .. `m` of `deferred-seq` and `deferred-local` are those of their protocol's list.
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::Strategy;
+use super::axes::Strategy;
 use crate::arch::insn;
 
 /// One table gives enum, names and the strategy that each fault belongs to.
@@ -43,12 +43,26 @@ faults! {
         SkipIdle "skip-idle",
         /// The lock is released during the flush, the counts are 0 already.
         DropLock "drop-lock",
-        /// Targets acknowledge before they flush.
+        /// Targets acknowledge before they flush, and let other interrupts in meanwhile.
         EarlyAck "early-ack",
         /// The flush comes before the PTEs are cleared.
         FlushFirst "flush-first",
         /// Who has slept does not look again whether the page was mapped meanwhile.
         NoRecheck "no-recheck",
+    }
+    Atomic "atomic" {
+        /// The target of a copy has the type of its source.
+        OneType "one-type",
+        /// A task gives its processor up between map and unmap.
+        Sleep "sleep",
+    }
+    AtomicStack "atomic-stack" {
+        /// A slot is popped before it is flushed.
+        PopFirst "pop-first",
+    }
+    TaskWindow "task-window" {
+        /// A task that comes from another processor gets nothing invalidated.
+        NoArrival "no-arrival",
     }
     DeferredSeq | DeferredLocal "deferred-seq or deferred-local" {
         /// `ensure` does not check.
@@ -71,6 +85,12 @@ faults! {
         I "i",
         /// No check on a processor that never used the slot.
         J "j",
+        /// The epoch has 8 bits and wraps.
+        K "k",
+        /// The kva is used after its pin was given back.
+        L "l",
+        /// A processor that comes up counts as up to date.
+        M "m",
     }
 }
 

@@ -1,5 +1,5 @@
-//! The pool of counted slots: what `batched`, `none` and `shared-invlpg` have in
-//! common, which is the pkmap of Linux 2.4 but for the way in which the next
+//! The pool of counted slots: what `batched`, `batched-range` and `shared-invlpg`
+//! have in common, which is the pkmap of Linux 2.4 but for the way in which the next
 //! slot is found.
 //!
 //! ```text

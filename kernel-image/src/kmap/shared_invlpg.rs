@@ -8,7 +8,7 @@
 //!  next slot:    the next one without users, cursor ascending
 //!                count 1: clear PTE, p.virtual = none;  IPI to all: invlpg(slot), wait for all;  count = 0
 //!  last use:     nothing; the page keeps its slot
-//!  with shared-flush=unmap
+//!  with when=unmap (shared-flush=unmap)
 //!  last use:     clear PTE, p.virtual = none;  IPI to all: invlpg(slot), wait for all;  count = 0
 //!  next slot:    the next one with count 0
 //! ```
@@ -29,12 +29,11 @@
 //! compares with a lazy one ("mm: vmap rewrite", 2008), with `invlpg` for its
 //! global flush.
 
+use super::axes::When;
 use super::pool::{self, Locked, Pool};
-use super::{Kmap, Use, window};
-use crate::cmdline::{self, SharedFlush};
+use super::{Kmap, Use, inval, window};
 use crate::marks;
 use crate::mm::Frame;
-use crate::mm::flush::{self, Kind, Own};
 use shootdown_abi::Counter;
 
 /// See the module.
@@ -51,7 +50,7 @@ impl Kmap for SharedInvlpg {
 
     fn unmap(frame: Frame, _: Use) {
         pool::kunmap(frame, |pool, slot| {
-            if cmdline::options().shared_flush == SharedFlush::Unmap {
+            if inval::is_at(When::Unmap) {
                 shoot_down(pool, slot);
             }
         });
@@ -76,5 +75,5 @@ fn next(mut pool: Locked) -> (Locked, Option<usize>) {
 fn shoot_down(pool: &mut Pool, slot: usize) {
     pool.take_back(slot);
     marks::count(Counter::Recycles, 1);
-    flush::all_cpus(Kind::Page(window::address(slot)), Own::Last);
+    inval::everywhere(window::address(slot));
 }

@@ -4,10 +4,10 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::marks;
 use crate::memlayout::{PAGE_SIZE, WINDOW_END};
 use crate::mm::page_table::{self, Entry, Format};
 use crate::mm::{Frame, frame, kernel_space};
+use crate::{marks, refuse};
 use shootdown_abi::Mark;
 
 static START: AtomicU32 = AtomicU32::new(0);
@@ -79,7 +79,12 @@ pub fn clear(slot: usize) -> Frame {
 /// A table for the life of the machine, one `T` per slot, in low memory, each set to `value`.
 pub fn table<T: Copy>(slots: usize, value: T) -> &'static mut [T] {
     let frames = frame::frames_in((slots * size_of::<T>()) as u64);
-    let first = frame::alloc_contiguous(frames, 1).expect("no memory for the tables of the kmap window");
+    let Some(first) = frame::alloc_contiguous(frames, 1) else {
+        refuse!(
+            "memory: a window of {slots} slots needs a table of {}K in low memory, which has no such run left; accepted: a smaller window= or a larger normal=",
+            frames * (PAGE_SIZE >> 10)
+        );
+    };
     let base = crate::mm::direct_map(first.phys() as u32).cast::<T>();
     // SAFETY: the frames are new, neighbours, never freed and large enough; a page boundary is
     // aligned for every T that is used here.

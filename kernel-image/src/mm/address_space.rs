@@ -62,6 +62,10 @@ pub struct AddressSpace {
     /// Processors that may hold translations older than the last change.
     stale: [AtomicU32; 2],
     areas: SpinLock<Areas>,
+    /// Physical address of the page table at the top of the user half that the kernel keeps for kmap slots; 0: none.
+    private: u32,
+    /// Whose turn it is at each of the two addresses of `copy-clear`.
+    pub private_locks: [SpinLock<()>; 2],
 }
 
 const _: () = assert!(size_of::<AddressSpace>() <= PAGE_SIZE as usize);
@@ -83,12 +87,23 @@ impl AddressSpace {
             frame::put(frame);
             return None;
         };
+        let private = match memlayout::has_private().then(|| kernel_space::private_table(root)) {
+            None => 0,
+            Some(Ok(table)) => table,
+            Some(Err(_)) => {
+                kernel_space::free_root(root);
+                frame::put(frame);
+                return None;
+            }
+        };
         let empty = Area { start: 0, end: 0, protection: Protection::ReadOnly };
         let space = AddressSpace {
             root,
             users: AtomicU32::new(1),
             stale: [const { AtomicU32::new(0) }; 2],
             areas: SpinLock::new(Areas { count: 0, list: [empty; AREAS] }),
+            private,
+            private_locks: [const { SpinLock::new(()) }; 2],
         };
         let place = direct_map(frame.phys() as u32).cast::<AddressSpace>();
         // SAFETY: a frame of its own, aligned and large enough (checked above); freed in `drop_user`
@@ -102,6 +117,12 @@ impl AddressSpace {
     /// Physical address of the root, as CR3 holds it.
     pub fn root(&self) -> u32 {
         self.root
+    }
+
+    /// Physical address of the page table that maps `memlayout::private_base()` on, if strategies need one.
+    pub fn private_table(&self) -> u32 {
+        debug_assert!(self.private != 0);
+        self.private
     }
 
     /// The area that holds an address.
@@ -118,7 +139,7 @@ impl AddressSpace {
 
     /// Allows `start..end`; frames come when they are touched.
     pub fn map(&self, start: u32, end: u32, protection: Protection) -> Result<(), MapError> {
-        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::page_offset() {
+        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::user_end() {
             return Err(MapError::BadRange);
         }
         self.areas.lock().insert(Area { start, end, protection })
@@ -136,14 +157,14 @@ impl AddressSpace {
             }
         }
         let end =
-            start.checked_add(bytes).filter(|&e| e <= memlayout::page_offset()).ok_or(MapError::NoMemory)?;
+            start.checked_add(bytes).filter(|&e| e <= memlayout::user_end()).ok_or(MapError::NoMemory)?;
         areas.insert(Area { start, end, protection: Protection::ReadWrite })?;
         Ok(start)
     }
 
     /// Takes `start..end` away: PTEs cleared, flushed, then the frames given up. The calling process owns `self`.
     pub fn unmap(&self, start: u32, end: u32) -> Result<(), MapError> {
-        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::page_offset() {
+        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::user_end() {
             return Err(MapError::BadRange);
         }
         self.areas.lock().remove(start, end)?;

@@ -52,7 +52,7 @@ pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
 
 /// Sees to it that the running process can access `address` in this way.
 pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result<(), Fault> {
-    if address >= memlayout::page_offset() {
+    if address >= memlayout::user_end() {
         return Err(Fault::BadAddress);
     }
     let area = space.area(address).ok_or(Fault::BadAddress)?;

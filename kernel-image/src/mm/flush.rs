@@ -44,16 +44,22 @@ pub enum Kind {
     NonGlobal,
     /// Everything: CR4.PGE off and on.
     Global,
+    /// The same by `invpcid` of type 2.
+    Everything,
+    /// The slots that `batched-range` has noted: `invlpg` for each.
+    Slots,
     /// The page at this address, page aligned: `invlpg`.
     Page(u32),
 }
 
 impl Kind {
-    /// The request as one word; no page that is flushed has the address 0 or 1.
+    /// The request as one word; no page that is flushed has an address below 4096.
     fn word(self) -> u32 {
         match self {
             Kind::NonGlobal => 0,
             Kind::Global => 1,
+            Kind::Everything => 2,
+            Kind::Slots => 3,
             Kind::Page(address) => address,
         }
     }
@@ -62,6 +68,8 @@ impl Kind {
         match word {
             0 => Kind::NonGlobal,
             1 => Kind::Global,
+            2 => Kind::Everything,
+            3 => Kind::Slots,
             address => Kind::Page(address),
         }
     }
@@ -110,10 +118,13 @@ pub fn load_root(root: u32) {
     insn::irq_restore(flags);
 }
 
-fn local(kind: Kind) {
+/// Drops what `kind` says on this processor.
+pub fn local(kind: Kind) {
     match kind {
         Kind::NonGlobal => local_non_global(),
         Kind::Global => local_global(),
+        Kind::Everything => insn::invpcid_all(),
+        Kind::Slots => kmap::invalidate_slots_here(),
         Kind::Page(address) => local_page(address),
     }
 }
@@ -172,7 +183,9 @@ pub fn on_ipi() {
     let kind = Kind::from_word(REQUEST.load(Relaxed));
     if planted::is(planted::Fault::EarlyAck) {
         acknowledge(me);
+        insn::sti();
         planted::linger();
+        insn::cli();
         local(kind);
     } else {
         if !(planted::is(planted::Fault::SkipIdle) && sched::current().is_idle()) {

@@ -178,6 +178,14 @@ pub fn free_root(root: u32) {
     frame::put(Frame::containing(root as u64));
 }
 
+/// Gives address space `root` a page table for kmap slots of its own, out of reach of ring 3; its physical address.
+pub fn private_table(root: u32) -> Result<u32, page_table::NoTable> {
+    let base = memlayout::private_base();
+    pt::lookup_or_create(root, base, pt::P | pt::RW | pt::A, cleared_table)?;
+    let place = pt::pde(root, base).ok_or(page_table::NoTable)?;
+    Ok(place.read().frame().phys() as u32)
+}
+
 /// Where the PTE of a user address of address space `root` stands, making its page table if needed.
 pub fn user_slot(root: u32, address: u32) -> Result<Slot, page_table::NoTable> {
     pt::lookup_or_create(root, address, pt::P | pt::RW | pt::US | pt::A, cleared_table)

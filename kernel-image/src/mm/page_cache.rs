@@ -101,6 +101,11 @@ fn discard(top: u32) {
     frame::put(Frame::containing(top as u64));
 }
 
+/// Pages of file `file`; 0: there is none yet.
+pub fn pages(file: u32) -> u32 {
+    TABLE.get(file as usize).map_or(0, |file| file.pages.load(Acquire))
+}
+
 /// The frame of page `page` of file `file`, if both exist.
 pub fn frame_of(file: u32, page: u32) -> Option<Frame> {
     let file = TABLE.get(file as usize)?;

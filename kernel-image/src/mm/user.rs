@@ -13,7 +13,7 @@ use crate::{memlayout, sched};
 /// Makes `len` bytes at `address` usable, or says why they are not.
 pub fn prefault(address: u32, len: u32, access: Access) -> Result<(), Fault> {
     let end = address.checked_add(len).ok_or(Fault::BadAddress)?;
-    if end > memlayout::page_offset() {
+    if end > memlayout::user_end() {
         return Err(Fault::BadAddress);
     }
     let space = sched::current().mm.get().ok_or(Fault::BadAddress)?;

@@ -42,6 +42,18 @@ pub fn preempt_enable() {
     }
 }
 
+/// Gives the processor up of the task's own accord. A task that holds something which forbids that (an atomic slot, a
+/// spinlock) is a bug, and reported as one.
+pub fn yield_now() {
+    let task = current();
+    assert!(
+        task.preempt_count() == 0,
+        "task {} may not sleep here: it holds an atomic kmap or a spinlock",
+        task.id
+    );
+    schedule();
+}
+
 /// Makes a process that begins at `entry` in the kernel, not yet ready to run; none if memory is out.
 pub fn create_process(mm: &'static AddressSpace, entry: extern "C" fn() -> !) -> Option<&'static Task> {
     let task = Task::create(Task::new(new_id(), current().cpu(), Role::Process, None), entry)?;

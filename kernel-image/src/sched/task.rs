@@ -22,6 +22,7 @@ use shootdown_abi::Activity;
 use super::wait::WaitQueue;
 use crate::arch::insn;
 use crate::arch::trap::TrapFrame;
+use crate::kmap::TaskSlots;
 use crate::memlayout::direct;
 use crate::mm::{self, AddressSpace};
 use crate::param::{QUANTUM_TICKS, STACK_SIZE};
@@ -59,6 +60,8 @@ pub struct Task {
     pub pins: AtomicU32,
     /// The processor that it ran on last time; set after `mm::switch`.
     pub last_cpu: AtomicU32,
+    /// Its slots in its own address space (`task-window`); only the task itself touches them.
+    pub slots: TaskSlots,
 
     // The scheduler's, under its lock.
     pub(super) state: Cell<State>,
@@ -114,6 +117,7 @@ impl Task {
             mm: Cell::new(None),
             pins: AtomicU32::new(0),
             last_cpu: AtomicU32::new(cpu as u32),
+            slots: TaskSlots::new(),
             state: Cell::new(State::Running),
             next: Cell::new(None),
             saved_esp: Cell::new(0),

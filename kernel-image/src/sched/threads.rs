@@ -18,7 +18,7 @@ use crate::arch::insn;
 use crate::param::{KWATCH_PERIOD, NCPU};
 use crate::percpu;
 use crate::sync::BootCell;
-use crate::{marks, process};
+use crate::{marks, process, reader};
 
 static TICKS: [AtomicU32; NCPU] = [const { AtomicU32::new(0) }; NCPU];
 static KWATCH: [BootCell<&'static Task>; NCPU] = [const { BootCell::new() }; NCPU];
@@ -80,6 +80,7 @@ extern "C" fn kwatch() -> ! {
     begin();
     loop {
         process::check_next_stack();
+        reader::in_thread();
         sleep();
     }
 }
@@ -97,6 +98,7 @@ fn sleep() {
 pub fn tick() {
     let task = current();
     let cpu = task.cpu();
+    reader::in_interrupt();
     let ticks = TICKS[cpu].load(Relaxed).wrapping_add(1);
     TICKS[cpu].store(ticks, Relaxed);
     let left = task.ticks.get().saturating_sub(1);

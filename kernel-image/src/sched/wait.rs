@@ -42,7 +42,11 @@ impl WaitQueue {
         self.list(&mut run).push_back(task);
         self.count.fetch_add(1, Ordering::Relaxed);
         let flags = guard.unlock_irqs_off().unwrap_or(flags);
-        assert!(task.preempt_count() == 1, "task {} sleeps with preemption off", task.id);
+        assert!(
+            task.preempt_count() == 1,
+            "task {} may not sleep here: it holds an atomic kmap or a spinlock",
+            task.id
+        );
         run::switch_away(run);
         insn::irq_restore(flags);
     }

@@ -83,12 +83,12 @@ fn strategies() -> Vec<Value> {
             "compared": Strategy::COMPARED.contains(&s), "faults": faults(s),
         })
     };
-    Strategy::ALL.into_iter().map(one).collect()
+    Strategy::ALL.iter().copied().map(one).collect()
 }
 
 fn strategies_text() -> String {
     let mut text = String::new();
-    for s in Strategy::ALL {
+    for &s in Strategy::ALL {
         let _ = writeln!(text, "{:<14} {}\n{:<14} {}", s.name(), s.description(), "", s.origin());
     }
     text.push_str("\nplanted faults (--set fault=NAME):\n");

@@ -17,8 +17,20 @@ pub const SMALL: &[(&str, &str)] = &[
 ];
 
 /// Every strategy that has to be right.
-pub const SOUND: [&str; 6] =
-    ["lowmem", "atomic", "shared-invlpg", "batched", "deferred-seq", "deferred-local"];
+pub const SOUND: [&str; 12] = [
+    "lowmem",
+    "atomic",
+    "atomic-stack",
+    "copy-clear",
+    "percpu-pool",
+    "task-window",
+    "shared-invlpg",
+    "batched",
+    "batched-range",
+    "deferred-seq",
+    "deferred-local",
+    "ideal",
+];
 
 /// The small cell with some keys set.
 pub fn cell(pairs: &[(&str, &str)]) -> Cell {
