@@ -143,7 +143,7 @@ pub const FAULTS: &[Fault] = &[
     fault("b", DEFERRED, "the epoch is sampled after the CR3 load"),
     fault("c", DEFERRED, "the epoch is raised before the PTE is written"),
     fault("d", DEFERRED, "invlpg comes before the PTE is written"),
-    fault("e", DEFERRED, "the stamp goes to a processor that the task may have left"),
+    fault("e", DEFERRED, "preempted between invlpg and stamp: the stamp goes to another processor"),
     fault("f", DEFERRED, "a task that arrives with pins gets no CR3 load"),
     fault("g", DEFERRED, "a lazy switch counts as a flush"),
     fault("h", DEFERRED, "a switch within one address space counts as a flush"),

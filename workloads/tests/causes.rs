@@ -166,17 +166,36 @@ const ARRIVALS: &[(&str, &str)] = &[("pages", "256"), ("tasks", "3"), ("hold", "
 /// A race needs luck: the fault must show itself under at least one of these seeds.
 const SEEDS: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 
+/// Tasks that keep their processors: few CR3 loads, so that a processor lives long with what it has.
+const STAYING: &[(&str, &str)] = &[("tasks", "4"), ("tick", "100000")];
+
+/// More tasks than slots, all of which hold pages: they wait for slots, and wake up elsewhere.
+const WAITING: &[(&str, &str)] =
+    &[("tasks", "40"), ("pages", "40"), ("hold", "2000"), ("ops", "20"), ("warmup", "5")];
+
+/// Kernel threads read pages on processors that no process has ever run on.
+const STRANGERS: &[(&str, &str)] = &[("thread-kmap", "1"), ("tasks", "2"), ("cpus", "8"), ("ops", "200")];
+
 /// Fails unless one of the seeds shows harmful uses, and the same run without the fault shows none.
 fn caught(strategy: &str, fault: &str, pairs: &[(&str, &str)]) {
+    seen(strategy, fault, pairs, |row| row.harmful_uses > 0);
+}
+
+/// The same for what the kernel's own assertions or the data of the load show.
+fn reported(strategy: &str, fault: &str, pairs: &[(&str, &str)]) {
+    seen(strategy, fault, pairs, |row| !row.problems().is_empty());
+}
+
+fn seen(strategy: &str, fault: &str, pairs: &[(&str, &str)], shows: fn(&Row) -> bool) {
     let mut all = RACES.to_vec();
     all.extend([("strategy", strategy), ("fault", fault)]);
     all.extend_from_slice(pairs);
     let found = SEEDS.into_iter().find_map(|seed| {
         let row = outcome(&[all.as_slice(), &[("seed", seed)]].concat()).row;
-        (row.harmful_uses > 0).then_some((seed, row))
+        shows(&row).then_some((seed, row))
     });
     let Some((seed, row)) = found else {
-        panic!("{strategy} with fault {fault}: no harmful use under any of the seeds {SEEDS:?}");
+        panic!("{strategy} with fault {fault}: nothing shows under any of the seeds {SEEDS:?}");
     };
     assert!(!row.problems().is_empty());
     // The same load without the fault is sound.
@@ -190,6 +209,27 @@ fn faults_of_batched_are_caught() {
     for fault in ["cr3-flush", "skip-idle", "drop-lock", "flush-first"] {
         caught("batched", fault, &[]);
     }
+    caught("batched", "early-ack", &[("ops", "200")]);
+    // Two tasks wait for the same page, and it gets two slots: the counts no longer add up.
+    reported("batched", "no-recheck", WAITING);
+}
+
+#[test]
+fn faults_of_slots_of_a_processors_own_are_caught() {
+    caught("atomic-stack", "pop-first", &[("atomic-flush", "unmap"), ("irq-kmap", "1")]);
+    caught("task-window", "no-arrival", &[]);
+    // A page copied to itself: the child's stack and data are somebody else's old page.
+    let copies = [("strategy", "atomic"), ("workload", "fork-cow"), ("pages", "40"), ("ops", "20")];
+    let r = outcome(&[&copies[..], &[("fault", "one-type")]].concat()).row;
+    assert!(!r.problems().is_empty());
+    sound(&copies);
+}
+
+#[test]
+fn sleeping_with_an_atomic_slot_is_reported_as_a_bug() {
+    let r = outcome(&[("strategy", "atomic"), ("fault", "sleep")]);
+    assert!(r.console.contains("may not sleep here: it holds an atomic kmap"), "{}", r.console);
+    assert!(!r.row.problems().is_empty());
 }
 
 #[test]
@@ -205,7 +245,27 @@ fn faults_of_deferred_seq_in_epochs_and_invalidations_are_caught() {
 fn faults_of_deferred_seq_in_switches_and_global_slots_are_caught() {
     caught("deferred-seq", "f", ARRIVALS);
     caught("deferred-seq", "g", &[("tasks", "4"), ("hold", "100")]);
+    caught("deferred-seq", "h", &[("tasks", "4"), ("hold", "100")]);
     caught("deferred-seq", "i", &[("global-kmap", "1")]);
+}
+
+/// The faults that need a load of their own.
+fn rare_faults_are_caught(strategy: &str) {
+    caught(strategy, "e", ARRIVALS);
+    caught(strategy, "j", &[STAYING, &[("window", "64"), ("pages", "256")]].concat());
+    caught(strategy, "k", STAYING);
+    caught(strategy, "l", &[("ops", "200")]);
+    caught(strategy, "m", STRANGERS);
+}
+
+#[test]
+fn rare_faults_of_deferred_seq_are_caught() {
+    rare_faults_are_caught("deferred-seq");
+}
+
+#[test]
+fn rare_faults_of_deferred_local_are_caught() {
+    rare_faults_are_caught("deferred-local");
 }
 
 #[test]
@@ -215,5 +275,6 @@ fn faults_of_deferred_local_are_caught() {
     }
     caught("deferred-local", "f", ARRIVALS);
     caught("deferred-local", "g", &[("tasks", "4"), ("hold", "100")]);
+    caught("deferred-local", "h", &[("tasks", "4"), ("hold", "100")]);
     caught("deferred-local", "i", &[("global-kmap", "1")]);
 }

@@ -238,11 +238,17 @@ fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) 
 }
 
 /// A speculative fill (`tlb.adversary=fill`): as a walk by the hardware's own initiative. Costs nothing,
-/// sets no counter, never faults; sets A like any fill.
+/// sets no counter, never faults; sets A like any fill. Not for a page that some level holds: an array has one entry for
+/// a page, and `invlpg` looks for one.
 pub fn speculate(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
-    if cpu.mmu.paging == Paging::Off
-        || cpu.mmu.data.small.find(lin >> 12).is_some()
-        || cpu.mmu.data.large.find(lin >> cpu.mmu.large_shift()).is_some()
+    let m = &cpu.mmu;
+    let (small, large) = (lin >> 12, lin >> m.large_shift());
+    if m.paging == Paging::Off
+        || m.data.small.find(small).is_some()
+        || m.data.large.find(large).is_some()
+        || m.second.as_ref().is_some_and(|s| {
+            s.tlb.find(small).is_some() || s.tlb.find(large | LARGE_TAG).is_some()
+        })
     {
         return;
     }

@@ -17,6 +17,7 @@
 use super::window::Global;
 use crate::cmdline::Options;
 use crate::refuse;
+use core::fmt;
 
 /// An enum whose values have names: `from_name`, `name` and `NAMES`, all of them for messages.
 macro_rules! named {
@@ -375,28 +376,50 @@ fn globals_are_off(options: &Options) -> bool {
 
 fn check(point: &Point, options: &Options) {
     let limits = point.slots.limits();
-    let refused = |axis: &str, value: &str| -> ! {
-        refuse!("command line: {axis}={value} with slots={}: {}", point.slots.name(), limits.why)
-    };
-    if !limits.when.contains(&point.when) {
-        refused("when", point.when.name());
-    }
-    if !limits.how.contains(&point.how) {
-        refused("how", point.how.name());
-    }
-    if !limits.who.contains(&point.who) {
-        refused("who", point.who.name());
-    }
-    if point.slots == Slots::Lru
-        && (point.how == How::Invlpg) != (point.who == Who::Own)
-        && point.who == Who::Everyone
-    {
+    demand("when", point.when, limits.when, When::name, point);
+    demand("how", point.how, limits.how, How::name, point);
+    demand("who", point.who, limits.who, Who::name, point);
+    if (point.slots, point.how, point.who) == (Slots::Lru, How::Invlpg, Who::Everyone) {
         refuse!(
             "command line: how=invlpg with slots=lru who=everyone: a processor notes single pages for itself only; accepted: how=cr3 or who=self"
         );
     }
     if point.inval == Inval::Ideal && options.fault.is_some() {
-        refuse!("command line: fault= with inval=ideal: nothing is invalidated that could be got wrong");
+        refuse!(
+            "command line: fault= with inval=ideal: nothing is invalidated that could be got wrong; accepted: inval=done, none"
+        );
+    }
+}
+
+/// Refuses a value that the slots do not go with.
+fn demand<T: Copy + PartialEq>(
+    axis: &str,
+    value: T,
+    accepted: &'static [T],
+    name: fn(T) -> &'static str,
+    point: &Point,
+) {
+    if !accepted.contains(&value) {
+        refuse!(
+            "command line: {axis}={} with slots={}: {}; accepted: {}",
+            name(value),
+            point.slots.name(),
+            point.slots.limits().why,
+            List(accepted, name)
+        );
+    }
+}
+
+/// Names, with commas between them.
+struct List<T: 'static>(&'static [T], fn(T) -> &'static str);
+
+impl<T: Copy> fmt::Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, &value) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", (self.1)(value))?;
+        }
+        Ok(())
     }
 }
 
@@ -405,8 +428,8 @@ fn global(point: &Point, options: &Options, fault: bool) -> Global {
     let why_not = match (point.slots, point.how) {
         (Slots::Lru, _) => Some("a CR3 load would not flush the window"),
         (Slots::Task | Slots::Pair, _) => Some("a global entry would outlive its address space"),
-        (_, How::Cr3) => Some("how=cr3 spares global entries"),
         _ if options.entry_cr3 => Some("no page of a kernel with its own tables (entry-cr3=1) is global"),
+        (_, How::Cr3) => Some("how=cr3 spares global entries"),
         _ => None,
     };
     if let Some(why) = why_not

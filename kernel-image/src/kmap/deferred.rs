@@ -143,10 +143,9 @@ fn read_stamp(cpu: usize, slot: usize) -> u64 {
     unsafe { stamp(cpu, slot).read() }
 }
 
-/// This processor's TLB holds nothing for `slot` but what it was mapped to at `born`. With preemption off, on `cpu`
-/// (but for fault `e`).
+/// This processor's TLB holds nothing for `slot` but what it was mapped to at `born`. With preemption off, on `cpu`.
 pub fn write_stamp(cpu: usize, slot: usize, born: u64) {
-    // SAFETY: as above; fault `e` may write a row of a processor that is up.
+    // SAFETY: as above.
     unsafe { stamp(cpu, slot).write(born) }
 }
 
@@ -174,8 +173,8 @@ impl Window {
         }
     }
 
-    /// Takes slot `k`, which has no pins, from its page and gives it to `frame`. `entered_on` is for fault `e`.
-    fn recycle(&mut self, k: usize, frame: Frame, entered_on: usize) {
+    /// Takes slot `k`, which has no pins, from its page and gives it to `frame`.
+    fn recycle(&mut self, k: usize, frame: Frame) {
         let old = self.slots[k].frame;
         let mut born = 0;
         if old == Frame::NONE {
@@ -197,12 +196,7 @@ impl Window {
             if !planted::is(Fault::D) {
                 inval::page_here(window::address(k));
             }
-            if planted::is(Fault::E) {
-                write_stamp(entered_on, k, born);
-                linger();
-            } else {
-                write_stamp(percpu::cpu_id(), k, born);
-            }
+            write_stamp(percpu::cpu_id(), k, born);
             marks::count(Counter::Recycles, 1);
         }
         self.slots[k].born = born;
@@ -244,7 +238,6 @@ impl<C: Conflict> Kmap for Deferred<C> {
         if let Some(address) = direct_address(frame) {
             return address;
         }
-        let entered_on = percpu::cpu_id();
         let mut window = WINDOW.lock();
         while frame.page().kva() == 0 {
             if window.head == NIL {
@@ -255,7 +248,7 @@ impl<C: Conflict> Kmap for Deferred<C> {
                 continue; // the page may have been mapped meanwhile
             }
             let k = window.head as usize;
-            window.recycle(k, frame, entered_on);
+            window.recycle(k, frame);
         }
         let k = window::slot_of(frame.page().kva());
         if window.slots[k].pins == 0 {
@@ -266,7 +259,9 @@ impl<C: Conflict> Kmap for Deferred<C> {
         sched::current().pins.fetch_add(1, Relaxed);
         drop(window);
         if planted::is(Fault::L) {
-            put(k);
+            put_too_early(k);
+        } else if planted::is(Fault::E) {
+            stamp_wherever(k, born);
         }
         ensure::<C>(k, born);
         window::address(k)
@@ -310,7 +305,28 @@ impl<C: Conflict> Kmap for Deferred<C> {
     }
 }
 
+/// Fault `l`.
+#[cold]
+#[inline(never)]
+fn put_too_early(k: usize) {
+    put(k);
+    linger();
+}
+
+/// Fault `e`: between `invlpg` and stamp the task may be preempted, as long as it does not count as a holder of pins.
+#[cold]
+#[inline(never)]
+fn stamp_wherever(k: usize, born: u64) {
+    let task = sched::current();
+    task.pins.fetch_sub(1, Relaxed);
+    inval::page_here(window::address(k));
+    linger();
+    write_stamp(percpu::cpu_id(), k, born);
+    task.pins.fetch_add(1, Relaxed);
+}
+
 /// The running task has one pin less on slot `k`.
+#[inline(always)]
 fn put(k: usize) {
     let wake = {
         let mut window = WINDOW.lock();

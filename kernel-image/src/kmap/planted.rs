@@ -73,7 +73,7 @@ faults! {
         C "c",
         /// `invlpg` comes before the PTE is written.
         D "d",
-        /// The stamp goes to a processor that the task may have left.
+        /// A task may be preempted between `invlpg` and stamp: the stamp goes to another processor.
         E "e",
         /// A task that arrives with pins gets no CR3 load.
         F "f",
