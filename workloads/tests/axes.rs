@@ -21,7 +21,12 @@ fn slots_of_a_processors_own_cost_one_invlpg_a_map_and_no_ipi() {
             assert!(r.maps >= r.operations, "{strategy}: every page is in highmem");
             // A map at one end of the measured part has its unmap on the other side.
             let apart = r.invlpg.abs_diff(r.maps);
-            assert!(apart <= CPUS && (when == "unmap" || apart == 0), "{strategy} {when}: {} {}", r.invlpg, r.maps);
+            assert!(
+                apart <= CPUS && (when == "unmap" || apart == 0),
+                "{strategy} {when}: {} {}",
+                r.invlpg,
+                r.maps
+            );
             assert_eq!((r.flush_ipis, r.global_flushes), (0, 0), "{strategy}");
         }
     }
@@ -38,7 +43,10 @@ fn a_pool_invalidates_only_what_changes_its_page() {
     let r = row("percpu-pool", &[("cpus", "1"), ("tasks", "1"), ("pages", "2"), ("sharing", "0")]);
     assert!(r.kmaps >= r.operations);
     assert_eq!((r.maps, r.invlpg), (0, 0));
-    let r = row("percpu-pool", &[("when", "unmap"), ("cpus", "1"), ("tasks", "1"), ("pages", "2"), ("sharing", "0")]);
+    let r = row(
+        "percpu-pool",
+        &[("when", "unmap"), ("cpus", "1"), ("tasks", "1"), ("pages", "2"), ("sharing", "0")],
+    );
     assert_eq!((r.maps, r.invlpg), (r.kmaps, r.kmaps));
 }
 
@@ -129,7 +137,11 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         ("batched", &[("wrap", "all-slots"), ("how", "pge")], "does not go with this wrap="),
         ("batched", &[("how", "invpcid")], "no INVPCID"),
         ("batched", &[("inval", "ideal"), ("fault", "skip-idle")], "nothing is invalidated"),
-        ("deferred-seq", &[("window", "65536"), ("normal", "768M"), ("mem", "1G")], "for a window of 65536 slots"),
+        (
+            "deferred-seq",
+            &[("window", "65536"), ("normal", "768M"), ("mem", "1G")],
+            "for a window of 65536 slots",
+        ),
     ] {
         let said = refusal(strategy, pairs);
         assert!(said.contains(says) && !said.contains('\n'), "{strategy} {pairs:?}: {said}");

@@ -246,9 +246,9 @@ pub fn speculate(cpu: &mut Cpu, bus: &mut Bus, lin: u32, now: u64) {
     if m.paging == Paging::Off
         || m.data.small.find(small).is_some()
         || m.data.large.find(large).is_some()
-        || m.second.as_ref().is_some_and(|s| {
-            s.tlb.find(small).is_some() || s.tlb.find(large | LARGE_TAG).is_some()
-        })
+        || m.second
+            .as_ref()
+            .is_some_and(|s| s.tlb.find(small).is_some() || s.tlb.find(large | LARGE_TAG).is_some())
     {
         return;
     }
