@@ -143,9 +143,14 @@ impl Live {
         self.stop.as_ref()
     }
 
-    /// Measured operations so far.
+    /// Measured operations so far. The guest tells them when a task is done.
     pub fn operations(&self) -> u64 {
         self.machine.bus().guest[Counter::Operations as usize]
+    }
+
+    /// Kmaps asked for so far, the warm-up's too: how far the load has come.
+    pub fn kmaps(&self) -> u64 {
+        self.machine.bus().guest[Counter::Kmaps as usize]
     }
 
     /// Which part of the load runs.

@@ -58,13 +58,13 @@ pub struct App {
     stop_at: StopAt,
     /// A message at the bottom.
     message: Option<String>,
-    /// Instructions and cycles for each second of the host, where a clock is looked at.
+    /// The last notice of the engine that was shown.
+    heard: u64,
+    /// Instructions for each second of the host, where a clock is looked at.
     pub host_speed: Option<f64>,
     /// Where things were drawn, for the mouse.
     tabs: Vec<(Rect, usize)>,
     body: Rect,
-    /// Whether a start was asked for, and a run is to begin with it.
-    starting: bool,
     /// Counts files written, for their names.
     files: usize,
     directory: PathBuf,
@@ -85,10 +85,10 @@ impl App {
             speed: SPEEDS.iter().position(|s| *s == speed).unwrap_or(SPEEDS.len() - 1),
             stop_at,
             message: None,
+            heard: 0,
             host_speed: None,
             tabs: Vec::new(),
             body: Rect::ZERO,
-            starting: false,
             files: 0,
             directory,
         }
@@ -106,8 +106,11 @@ impl App {
         }
         // A stop may have chosen another run.
         self.run = snapshot.shown;
-        if snapshot.notice.is_some() {
-            self.message.clone_from(&snapshot.notice);
+        if let Some((number, text)) = &snapshot.notice
+            && *number != self.heard
+        {
+            self.heard = *number;
+            self.message = Some(text.clone());
         }
         self.snapshot = Some(snapshot);
     }
@@ -189,7 +192,6 @@ impl App {
 
     fn start(&mut self, setup: Setup) -> Vec<Effect> {
         (self.run, self.cpu) = (0, 0);
-        self.starting = true;
         vec![Effect::Command(Command::Start(Box::new(setup))), Effect::Command(Command::Run)]
     }
 

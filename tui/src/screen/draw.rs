@@ -140,7 +140,10 @@ impl<'a> Canvas<'a> {
                 };
                 if let Some(cell) = self.buffer.cell_mut((x, y)) {
                     cell.reset();
-                    cell.set_char(c).set_style(style);
+                    cell.set_char(c);
+                    if c != ' ' {
+                        cell.set_style(style);
+                    }
                 }
             }
         }
@@ -272,7 +275,7 @@ mod tests {
         assert_eq!(grouped(12), "12");
         assert_eq!(
             [0.0, 7.25, 999.0, 1234.0, 56_780.0, 999_600.0].map(short),
-            ["0", "7.2", "999", "1.2k", "57k", "1M"]
+            ["0", "7.2", "999", "1.2k", "57k", "1.0M"]
         );
         assert_eq!(time(700.0, 700), "1.00 us");
         assert_eq!(time(7_000_000.0, 700), "10.00 ms");

@@ -6,20 +6,20 @@
 //!  Command -> Engine::obey      Engine::advance -> one piece of a run      Engine::snapshot -> Snapshot
 //! ```
 //!
-//! Several strategies move in lock-step of operations: none is more than [`AHEAD`] operations
-//! before the slowest. Going back starts anew and runs to the earlier cycle, as the machine is
+//! Several strategies move in lock-step of the load's work: none is more than [`AHEAD`] kmaps
+//! before the slowest. (The guest tells its operations only when a task is done.) Going back starts anew and runs to the earlier cycle, as the machine is
 //! deterministic. Steps of single instructions and short times run on a copy, so that the
 //! figures of the run are those of `run`, whatever was stepped through.
 
 use super::history::History;
-use super::snapshot::{Interest, Latencies, Part, RunView, Snapshot, StaleReport};
+use super::snapshot::{End, Interest, Latencies, Part, RunView, Snapshot};
 use super::watch::{Goal, StopAt, Watch};
 use shootdown_workloads::report::{Config, Report};
 use shootdown_workloads::{Cell, Live, RunError, Strategy};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// How many operations a strategy may be before the slowest.
+/// How many kmaps a strategy may be before the slowest.
 pub const AHEAD: u64 = 16;
 /// Strategies side by side at most.
 pub const MOST_RUNS: usize = 4;
@@ -27,6 +27,8 @@ pub const MOST_RUNS: usize = 4;
 const PIECE: u64 = 200_000;
 /// Cycles within which a step of one instruction ends, when the processor waits.
 const LONGEST_STEP: u64 = 50_000_000;
+/// How far a pause may be behind the cycle that was asked for: the machine's longest slice, and some.
+const SLACK: u64 = 5_000_000;
 /// Stops that can be gone back to.
 const STOPS: usize = 256;
 
@@ -109,6 +111,8 @@ pub struct Lane {
     watch: Watch,
     history: History,
     latencies: Latencies,
+    /// How it ended; made once, as it costs as much as a row.
+    end: Option<End>,
     /// The run as it was before it was stepped.
     before_steps: Option<Box<(Live, Watch)>>,
     /// Raised by the screen when it wants to be heard.
@@ -129,6 +133,7 @@ impl Lane {
             watch: Watch::new(stop_at),
             history: History::new(),
             latencies: Latencies::default(),
+            end: None,
             before_steps: None,
             flag: Arc::clone(flag),
         })
@@ -144,7 +149,7 @@ impl Lane {
 
     /// Runs to cycle `until` at most; pauses before when the watch has found its goal, or the flag was raised.
     fn run(&mut self, until: u64) {
-        self.watch.count_from(self.live.operations());
+        self.watch.count_from(self.live.kmaps());
         self.live.advance(&mut self.watch, until.min(self.history.next()));
         self.history.see(&self.live);
     }
@@ -156,7 +161,7 @@ impl Lane {
             (self.live, self.watch) = *before;
             // A short way, which nobody has to interrupt.
             self.live.stop_when(Arc::default());
-            self.watch.begin(Goal::None);
+            self.watch.begin(Goal::None, StopAt::Never);
             self.live.advance(&mut self.watch, reached);
             self.live.stop_when(Arc::clone(&self.flag));
         }
@@ -169,6 +174,29 @@ impl Lane {
         }
         let limit = self.now().saturating_add(LONGEST_STEP);
         step(&mut self.live, &mut self.watch, limit);
+        self.take_found();
+    }
+
+    /// Has the watch found something? Says so once.
+    fn take_found(&mut self) -> bool {
+        let found = self.watch.take_found();
+        if found {
+            self.watch.describe_stale(&self.live);
+        }
+        found
+    }
+
+    fn view(&mut self) -> RunView {
+        if self.end.is_none() && self.is_over() {
+            self.end = End::new(&self.live);
+        }
+        RunView {
+            end: self.end.clone(),
+            history: self.history.view(),
+            stale: self.watch.stale(),
+            stepped: self.before_steps.is_some(),
+            ..RunView::new(&self.live, &mut self.latencies)
+        }
     }
 }
 
@@ -183,7 +211,9 @@ pub struct Engine {
     flag: Arc<AtomicBool>,
     /// Cycles at which it was paused, the latest last.
     stops: Vec<u64>,
-    notice: Option<String>,
+    /// Something to say, and how many were said.
+    notice: Option<(u64, String)>,
+    said: u64,
     /// Counts starts, so that the screen knows a new run.
     generation: u64,
 }
@@ -201,6 +231,7 @@ impl Engine {
             flag,
             stops: Vec::new(),
             notice: None,
+            said: 0,
             generation: 0,
         })
     }
@@ -246,16 +277,23 @@ impl Engine {
         }
     }
 
+    fn say(&mut self, text: String) {
+        self.said += 1;
+        self.notice = Some((self.said, text));
+    }
+
     fn go(&mut self, pace: Pace, goal: Goal) {
         if self.lanes.iter().all(Lane::is_over) {
-            self.notice = Some("the run has ended; start it anew to see more".into());
+            self.say("the run has ended; r starts it anew, b goes back".into());
             return;
         }
         self.remember();
+        // On the way to a moment nothing is looked at.
+        let stop_at = if matches!(pace, Pace::Seeking(_)) { StopAt::Never } else { self.stop_at };
         for lane in &mut self.lanes {
             // Before anything else, so that the goal is looked for behind what was stepped through.
             lane.rejoin();
-            lane.watch.begin(goal);
+            lane.watch.begin(goal, stop_at);
         }
         self.pace = pace;
     }
@@ -282,13 +320,13 @@ impl Engine {
             Step::Instruction | Step::Cycles(_) => {
                 self.pace = Pace::Paused;
                 self.remember();
-                let (run, cpu) = (self.look.run, self.look.cpu);
+                let (run, cpu, stop_at) = (self.look.run, self.look.cpu, self.stop_at);
                 let Some(lane) = self.lanes.get_mut(run) else { return };
                 if lane.is_over() {
-                    self.notice = Some("the run has ended; start it anew to see more".into());
+                    self.say("the run has ended; r starts it anew, b goes back".into());
                     return;
                 }
-                lane.watch.begin(Goal::None);
+                lane.watch.begin(Goal::None, stop_at);
                 match step {
                     Step::Cycles(cycles) => lane.step(|live, watch, _| {
                         let until = live.machine().now().saturating_add(cycles);
@@ -329,7 +367,7 @@ impl Engine {
                 self.pace = Pace::Paused;
                 self.generation += 1;
             }
-            Err(error) => self.notice = Some(error.to_string()),
+            Err(error) => self.say(error.to_string()),
         }
     }
 
@@ -345,7 +383,7 @@ impl Engine {
         };
         let written =
             text.map_err(|e| e.to_string()).and_then(|t| std::fs::write(path, t).map_err(|e| e.to_string()));
-        self.notice = Some(match written {
+        self.say(match written {
             Ok(()) => format!("result written to {}", path.display()),
             Err(error) => format!("{}: cannot write: {error}", path.display()),
         });
@@ -356,7 +394,8 @@ impl Engine {
         let until = match self.pace {
             Pace::Paused => return,
             Pace::Running | Pace::ToEvent => until,
-            Pace::Seeking(to) => to,
+            // The rest of the way is stepped, to be there exactly.
+            Pace::Seeking(to) => to.saturating_sub(SLACK),
         };
         if self.lanes.len() == 1 {
             self.lanes[0].run(until);
@@ -368,23 +407,24 @@ impl Engine {
 
     fn lock_step(&mut self, until: u64) {
         let going = self.lanes.iter().filter(|l| !l.is_over());
-        let Some(least) = going.map(|l| l.live.operations()).min() else { return };
-        let shown = self.look.run;
+        let Some(least) = going.map(|l| l.live.kmaps()).min() else { return };
+        let most = least + AHEAD;
+        let may_go = |l: &Lane| !l.is_over() && l.live.kmaps() < most;
+        // Those that may go keep together in time, too: not every load has kmaps.
+        let Some(last) = self.lanes.iter().filter(|l| may_go(l)).map(Lane::now).min() else { return };
+        let end = last.saturating_add(PIECE);
         for (i, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.is_over() || lane.live.operations() >= least + AHEAD {
-                continue;
+            if may_go(lane) && lane.now() < end {
+                lane.watch.kmaps_until = most;
+                lane.run(if i == self.look.run { end.min(until) } else { end });
             }
-            let end = lane.now().saturating_add(PIECE);
-            lane.watch.operations_until = least + AHEAD;
-            lane.run(if i == shown { end.min(until) } else { end });
         }
     }
 
     fn look_for_stops(&mut self) {
         let mut found = None;
         for (i, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.watch.take_found() {
-                lane.watch.describe_stale(&lane.live);
+            if lane.take_found() {
                 found.get_or_insert(i);
             }
         }
@@ -394,10 +434,13 @@ impl Engine {
             }
             self.pause();
         }
-        let now = self.now();
         if let Pace::Seeking(to) = self.pace
-            && (now >= to || self.shown().is_some_and(Lane::is_over))
+            && let Some(lane) = self.lanes.get_mut(self.look.run)
+            && (lane.is_over() || lane.now() >= to.saturating_sub(SLACK))
         {
+            if !lane.is_over() && lane.now() < to {
+                lane.step(|live, watch, _| live.step_to(watch, to));
+            }
             self.pause();
         }
         if self.lanes.iter().all(Lane::is_over) {
@@ -408,13 +451,7 @@ impl Engine {
     /// All that a frame shows.
     pub fn snapshot(&mut self) -> Snapshot {
         let look = self.look;
-        let runs = self.lanes.iter_mut().map(|lane| {
-            let view = RunView::new(&lane.live, &mut lane.latencies);
-            let history = lane.history.view();
-            let stale: Option<Arc<StaleReport>> = lane.watch.stale();
-            RunView { history, stale, stepped: lane.before_steps.is_some(), ..view }
-        });
-        let runs = runs.collect();
+        let runs = self.lanes.iter_mut().map(Lane::view).collect();
         let part = self.lanes.get(look.run).map(|l| Part::new(&l.live, look)).unwrap_or_default();
         Snapshot {
             setup: Arc::clone(&self.setup),

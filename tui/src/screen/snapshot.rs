@@ -42,8 +42,8 @@ pub struct Snapshot {
     pub pace: Pace,
     /// What the shown screen has asked for.
     pub part: Part,
-    /// Something to say to the user.
-    pub notice: Option<String>,
+    /// Something to say to the user, numbered.
+    pub notice: Option<(u64, String)>,
     /// Counts starts of runs.
     pub generation: u64,
 }
@@ -107,18 +107,25 @@ pub struct CpuView {
 }
 
 impl RunView {
-    /// A look at a run; history and stops are the engine's.
+    /// What the counts of `region` are of.
+    pub fn region_name(&self) -> &'static str {
+        match self.phase {
+            Phase::WarmUp => "warm-up",
+            _ => "measured part",
+        }
+    }
+
+    /// A look at a run; its end, its course and what stopped it are the engine's to say.
     pub fn new(live: &Live, latencies: &mut Latencies) -> RunView {
         let machine = live.machine();
         latencies.update(live);
-        let end = live.stop().map(|stop| End { text: stop.to_string(), problems: problems(live) });
         let region = live.region();
         RunView {
             strategy: live.strategy(),
             now: machine.now(),
             phase: live.phase(),
             operations: live.operations(),
-            end,
+            end: None,
             cpus: machine.cpus().iter().map(cpu).collect(),
             all: machine.peek(),
             region,
@@ -131,9 +138,11 @@ impl RunView {
     }
 }
 
-/// What a result would say was wrong.
-fn problems(live: &Live) -> Vec<String> {
-    live.row().problems()
+impl End {
+    /// How a run ended, if it has.
+    pub fn new(live: &Live) -> Option<End> {
+        live.stop().map(|stop| End { text: stop.to_string(), problems: live.row().problems() })
+    }
 }
 
 fn cpu(c: &Cpu) -> CpuView {

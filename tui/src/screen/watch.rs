@@ -44,9 +44,9 @@ pub struct Watch {
     pub goal: Goal,
     /// Which stale uses stop the run.
     pub stop_at: StopAt,
-    /// The run pauses when it has done so many operations.
-    pub operations_until: u64,
-    operations: u64,
+    /// The run pauses when so many kmaps were asked for.
+    pub kmaps_until: u64,
+    kmaps: u64,
     found: bool,
     /// The use that stopped the run, as the oracle tells it.
     seen: Option<StaleUse>,
@@ -59,26 +59,27 @@ impl Watch {
         Watch {
             goal: Goal::None,
             stop_at,
-            operations_until: u64::MAX,
-            operations: 0,
+            kmaps_until: u64::MAX,
+            kmaps: 0,
             found: false,
             seen: None,
             stale: None,
         }
     }
 
-    /// From now on `goal` is looked for; what was found before is forgotten.
-    pub fn begin(&mut self, goal: Goal) {
+    /// From now on `goal` is looked for, and stale uses as `stop_at` says; what was found before is forgotten.
+    pub fn begin(&mut self, goal: Goal, stop_at: StopAt) {
         self.goal = goal;
+        self.stop_at = stop_at;
         self.found = false;
         self.seen = None;
         self.stale = None;
-        self.operations_until = u64::MAX;
+        self.kmaps_until = u64::MAX;
     }
 
-    /// The run has done so many operations.
-    pub fn count_from(&mut self, operations: u64) {
-        self.operations = operations;
+    /// So many kmaps were asked for already.
+    pub fn count_from(&mut self, kmaps: u64) {
+        self.kmaps = kmaps;
     }
 
     /// Has it found what it looked for? Says so once.
@@ -110,7 +111,7 @@ impl Observer for Watch {
             What::Mark(Mark::Count, payload) => {
                 let (code, amount) = ((payload >> 16) as u8, u64::from(payload & 0xffff));
                 match Counter::from_code(code) {
-                    Some(Counter::Operations) => self.operations += amount,
+                    Some(Counter::Kmaps) => self.kmaps += amount,
                     Some(Counter::Wraps) => self.found |= self.goal == Goal::Wrap,
                     _ => {}
                 }
@@ -131,7 +132,7 @@ impl Observer for Watch {
     }
 
     fn heard(&mut self) -> Heard {
-        if self.found || self.operations >= self.operations_until { Heard::Enough } else { Heard::More }
+        if self.found || self.kmaps >= self.kmaps_until { Heard::Enough } else { Heard::More }
     }
 }
 

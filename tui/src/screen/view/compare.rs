@@ -1,4 +1,7 @@
-//! Compare: the same load under several strategies, in lock-step of operations; bars against the first.
+//! Compare: the same load under several strategies, in lock-step; bars against the first.
+//!
+//! The guest tells its operations when a task is done, so while a run is under way figures are
+//! by kmap instead (for most loads the same), and at the end by operation, as in results.
 
 use super::{Context, View};
 use crate::screen::draw::{Canvas, grouped, percent, short, state_of};
@@ -6,7 +9,7 @@ use crate::screen::export::Table;
 use crate::screen::snapshot::RunView;
 use crate::screen::theme::Role;
 use ratatui::layout::Rect;
-use shootdown_abi::Activity;
+use shootdown_abi::{Activity, Counter};
 
 /// See the module.
 #[derive(Default)]
@@ -21,7 +24,8 @@ struct Metric {
 }
 
 fn per_op(run: &RunView, n: u64) -> f64 {
-    if run.operations == 0 { 0.0 } else { n as f64 / run.operations as f64 }
+    let operations = if run.end.is_some() { run.operations } else { run.region.guest(Counter::Kmaps) };
+    if operations == 0 { 0.0 } else { n as f64 / operations as f64 }
 }
 
 fn activity(run: &RunView, activity: Activity) -> f64 {
@@ -70,7 +74,7 @@ impl View for Compare {
     }
 
     fn purpose(&self) -> &'static str {
-        "the same load under several strategies, in lock-step of operations, against the first"
+        "one load under several strategies in lock-step, against the first"
     }
 
     fn draw(&self, c: &Context, area: Rect, canvas: &mut Canvas) {
@@ -123,7 +127,7 @@ fn draw_runs(c: &Context, area: Rect, canvas: &mut Canvas) {
     for (dx, text) in [(1, "strategy"), (18, "state"), (30, "part")] {
         canvas.put_in(head, dx, text, Role::Title);
     }
-    for (dx, text) in [(52, "operations"), (68, "cycle"), (78, "busy")] {
+    for (dx, text) in [(52, "kmaps"), (68, "cycle"), (78, "busy")] {
         canvas.put_right(head, dx, text, Role::Title);
     }
     for (i, run) in c.snapshot.runs.iter().enumerate() {
@@ -136,7 +140,7 @@ fn draw_runs(c: &Context, area: Rect, canvas: &mut Canvas) {
         let (word, role) = state_of(run, c.snapshot.pace);
         canvas.put_in(line, 18, word, role);
         canvas.put_in(line, 30, run.phase.name(), Role::Faint);
-        canvas.put_right(line, 52, &grouped(run.operations), Role::Text);
+        canvas.put_right(line, 52, &grouped(run.region.guest(Counter::Kmaps)), Role::Text);
         canvas.put_right(line, 68, &grouped(run.now), Role::Text);
         let ledger = run.region.ledger().activity;
         let all: u64 = ledger.iter().sum();

@@ -42,7 +42,7 @@ impl View for Console {
     }
 
     fn purpose(&self) -> &'static str {
-        "the focused processor: registers, the code that comes next; and the guest's serial output"
+        "a processor's registers and code, the guest's serial port"
     }
 
     fn interest(&self) -> Interest {

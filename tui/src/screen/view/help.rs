@@ -35,7 +35,7 @@ fn lines() -> Vec<Line> {
     lines.push(Line::Title("Screens".into()));
     lines.extend(all().iter().map(|v| Line::Key(v.name().into(), v.purpose().into())));
     lines.push(Line::Blank);
-    lines.push(Line::Title("Activities of a processor, as letters where there is no colour".into()));
+    lines.push(Line::Title("Activities of a processor: letters where there are no colours".into()));
     for &a in Activity::ALL {
         lines.push(Line::Key(activity_letter(a).to_string(), format!("{}: {}", a.name(), meaning(a))));
     }
@@ -121,6 +121,17 @@ impl View for Help {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_line_fits_into_a_column_of_the_smallest_good_screen() {
+        for line in lines() {
+            match line {
+                Line::Key(key, text) => assert!(key.len() <= 11 && text.len() <= 65, "{key} {text}"),
+                Line::Title(text) => assert!(text.len() < 78, "{text}"),
+                Line::Blank => {}
+            }
+        }
+    }
 
     #[test]
     fn the_help_says_every_key_and_every_screen() {

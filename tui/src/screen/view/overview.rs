@@ -32,7 +32,7 @@ impl View for Overview {
     }
 
     fn purpose(&self) -> &'static str {
-        "what every processor does, where the cycles go, how long kmaps and shootdowns take"
+        "processors, where cycles go, latencies of kmaps and shootdowns"
     }
 
     fn draw(&self, c: &Context, area: Rect, canvas: &mut Canvas) {
@@ -137,7 +137,7 @@ fn draw_lanes(c: &Context, area: Rect, canvas: &mut Canvas) {
         canvas.put_right(head, dx, text, Role::Title);
     }
     canvas.put_in(head, 40, "now", Role::Title);
-    canvas.put_in(head, 52, "from the beginning to now", Role::Title);
+    canvas.put_in(head, 54, "from the beginning to now", Role::Title);
     let (before, after) = stretch(run);
     for (row, i) in (first..cpus).take(room).enumerate() {
         let line = Rect { y: area.y + 1 + row as u16, height: 1, ..area };
@@ -157,8 +157,14 @@ fn draw_lanes(c: &Context, area: Rect, canvas: &mut Canvas) {
             canvas.put_right(line, 30, &short(n.ipis as f64), Role::Text);
             canvas.put_right(line, 38, &short(n.ipis_received as f64), Role::Text);
         }
-        canvas.put_styled(line, 40, cpu.activity.name(), c.theme.activity(cpu.activity));
-        lane(c, run, i, Rect { x: line.x + 52, width: line.width.saturating_sub(53), ..line }, canvas);
+        canvas.put_styled(
+            line,
+            40,
+            &c.theme.activity_mark(cpu.activity).to_string(),
+            c.theme.activity(cpu.activity),
+        );
+        canvas.put_in(line, 42, cpu.activity.name(), Role::Text);
+        lane(c, run, i, Rect { x: line.x + 54, width: line.width.saturating_sub(55), ..line }, canvas);
     }
 }
 
@@ -189,9 +195,8 @@ fn lane(c: &Context, run: &RunView, cpu: usize, area: Rect, canvas: &mut Canvas)
     if width == 0 || steps == 0 {
         return;
     }
-    let columns = width.min(steps);
-    for x in 0..columns {
-        let (from, to) = (x * steps / columns, ((x + 1) * steps / columns).max(x * steps / columns + 1));
+    for x in 0..width {
+        let (from, to) = span(x, width, steps);
         let (Some(a), Some(b)) =
             (run.history[from].figures.cpus.get(cpu), run.history[to].figures.cpus.get(cpu))
         else {
@@ -201,6 +206,12 @@ fn lane(c: &Context, run: &RunView, cpu: usize, area: Rect, canvas: &mut Canvas)
         let Some(activity) = dominant(&spent) else { continue };
         canvas.cell(area.x + x as u16, area.y, c.theme.activity_mark(activity), c.theme.activity(activity));
     }
+}
+
+/// The samples between which column `x` of `width` lies, of `steps` stretches between samples.
+fn span(x: usize, width: usize, steps: usize) -> (usize, usize) {
+    let from = x * steps / width;
+    (from, ((x + 1) * steps / width).max(from + 1))
 }
 
 fn dominant(spent: &[u64]) -> Option<Activity> {
@@ -215,7 +226,7 @@ fn draw_ledger(c: &Context, area: Rect, canvas: &mut Canvas) {
     let run = c.snapshot.run();
     let ledger = run.region.ledger();
     let all: u64 = ledger.activity.iter().sum();
-    let inner = canvas.section(area, &format!("Cycles, {}: all processors", run.phase.name()));
+    let inner = canvas.section(area, &format!("Cycles of all processors, {}", run.region_name()));
     if inner.height == 0 || all == 0 {
         return;
     }
@@ -227,54 +238,67 @@ fn draw_ledger(c: &Context, area: Rect, canvas: &mut Canvas) {
         .map(|&a| (share(ledger.activity[a as usize]), c.theme.activity_mark(a), c.theme.activity(a)))
         .collect();
     canvas.stack(bar, &parts);
-    legend(
-        canvas,
-        Rect {
-            y: inner.y + 1,
-            height: inner.height.saturating_sub(1).min(if inner.height > 6 { 4 } else { 1 }),
-            ..inner
-        },
-        &{
-            let mut parts: Vec<_> = Activity::ALL
-                .iter()
-                .map(|&a| {
-                    (
-                        a.name(),
-                        share(ledger.activity[a as usize]),
-                        Some((activity_letter(a), c.theme.activity(a))),
-                    )
-                })
-                .collect();
-            parts.sort_by(|a, b| b.1.total_cmp(&a.1));
-            parts
-        },
-    );
-    let lines = if inner.height > 6 { 5 } else { 2 };
-    if inner.height > lines {
-        let line = Rect { y: inner.y + lines, height: inner.height - lines, ..inner };
-        let mut kinds: Vec<_> =
-            Kind::ALL.iter().map(|&k| (k.name(), share(ledger.kind[k as usize]), None)).collect();
-        kinds.sort_by(|a, b| b.1.total_cmp(&a.1));
-        canvas.put_in(line, 1, "kind", Role::Faint);
-        legend(canvas, Rect { x: line.x + 10, width: line.width.saturating_sub(10), ..line }, &kinds);
+    let mut shares: Vec<Share> = Activity::ALL
+        .iter()
+        .map(|&a| {
+            (a.name(), share(ledger.activity[a as usize]), Some((activity_letter(a), c.theme.activity(a))))
+        })
+        .collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    // In little room a line for each of the two.
+    let most = if inner.height > 6 { 3 } else { 1 };
+    let y = legend(canvas, below(inner, inner.y + 1), most, &shares);
+    let line = below(inner, y);
+    let mut kinds: Vec<Share> =
+        Kind::ALL.iter().map(|&k| (k.name(), share(ledger.kind[k as usize]), None)).collect();
+    kinds.sort_by(|a, b| b.1.total_cmp(&a.1));
+    canvas.put_in(line, 1, "kind", Role::Faint);
+    let y = legend(canvas, Rect { x: line.x + 9, width: line.width.saturating_sub(9), ..line }, most, &kinds);
+    let rest = below(inner, y);
+    if rest.height > 2 {
+        draw_ledgers(c, rest, canvas);
+    }
+}
+
+/// The part of an area from line `y` on.
+fn below(area: Rect, y: u16) -> Rect {
+    let y = y.min(area.bottom());
+    Rect { y, height: area.bottom() - y, ..area }
+}
+
+/// A bar for each processor, as many as fit from the focused one on.
+fn draw_ledgers(c: &Context, area: Rect, canvas: &mut Canvas) {
+    let run = c.snapshot.run();
+    let inner = canvas.section(area, &format!("Activity of each processor, {}", run.region_name()));
+    let room = usize::from(inner.height);
+    let first = c.cpu.min(run.cpus.len().saturating_sub(room));
+    for (row, (i, cpu)) in run.region.cpus.iter().enumerate().skip(first).take(room).enumerate() {
+        let line = Rect { y: inner.y + row as u16, height: 1, ..inner };
+        canvas.put_in(line, 1, &format!("{i:>3}"), if i == c.cpu { Role::Chosen } else { Role::Text });
+        let all = cpu.ledger.activity.iter().sum::<u64>();
+        let part = |a: Activity| {
+            (ratio(cpu.ledger.activity[a as usize], all), c.theme.activity_mark(a), c.theme.activity(a))
+        };
+        let parts: Vec<_> = Activity::ALL.iter().map(|&a| part(a)).collect();
+        canvas.stack(Rect { x: line.x + 10, width: line.width.saturating_sub(11), ..line }, &parts);
     }
 }
 
 /// A name, its share, and how it is drawn in a bar.
 type Share = (&'static str, f64, Option<(char, Style)>);
 
-/// Names with shares, as many as fit.
-fn legend(canvas: &mut Canvas, area: Rect, parts: &[Share]) {
+/// Names with shares, as many as fit into some lines; gives the line below.
+fn legend(canvas: &mut Canvas, area: Rect, most: u16, parts: &[Share]) -> u16 {
     let mut line = Rect { height: 1.min(area.height), ..area };
     let mut dx = 1;
     for (name, share, mark) in parts.iter().filter(|p| p.1 >= 0.0005) {
         let text = format!("{name} {}", percent(*share));
         let width = text.len() as u16 + 2 * u16::from(mark.is_some());
-        if dx + width > line.width {
+        if dx > 1 && dx + width > line.width {
             line.y += 1;
             dx = 1;
-            if line.y >= area.bottom() || dx + width > line.width {
-                return;
+            if line.y >= area.bottom() || line.y >= area.y + most {
+                return line.y;
             }
         }
         if let Some((letter, style)) = mark {
@@ -283,21 +307,27 @@ fn legend(canvas: &mut Canvas, area: Rect, parts: &[Share]) {
         }
         dx = canvas.put_in(line, dx, &text, Role::Text) + 2;
     }
+    line.y + line.height
 }
+
+/// Where the shapes of histograms begin.
+const SHAPE: u16 = 58;
 
 fn draw_latencies(c: &Context, area: Rect, canvas: &mut Canvas) {
     let run = c.snapshot.run();
     let totals = run.region.totals();
     let rows = [
         ("kmap", &run.latencies.kmap),
-        ("initiator", &run.latencies.initiator),
-        ("target", &run.latencies.target),
+        ("shootdown", &run.latencies.initiator),
+        ("its target", &run.latencies.target),
         ("exposure", &run.latencies.exposure),
     ];
-    let inner =
-        canvas.section(area, "Latencies in cycles: kmap, shootdown (initiator, target), stale exposure");
+    let inner = canvas.section(area, "Latencies in cycles");
     let counts = [
-        format!("operations {}", grouped(run.operations)),
+        format!(
+            "operations {}",
+            if run.end.is_some() { grouped(run.operations) } else { "(at the end)".into() }
+        ),
         format!("kmaps {}", grouped(run.region.guest(Counter::Kmaps))),
         format!("wraps {}", grouped(run.region.guest(Counter::Wraps))),
         format!("flush IPIs {}", grouped(run.flush_ipis)),
@@ -311,7 +341,14 @@ fn draw_latencies(c: &Context, area: Rect, canvas: &mut Canvas) {
     for (dx, text) in heads {
         canvas.put_right(line, dx, text, Role::Faint);
     }
-    canvas.put_in(line, 58, "2^6        2^12       2^18", Role::Faint);
+    // Two columns for each octave.
+    let bars = line.width.saturating_sub(SHAPE + 1).min(28);
+    for octave in [6, 12, 18] {
+        let dx = 2 * (octave - 6);
+        if dx + 4 <= bars {
+            canvas.put_in(line, SHAPE + dx, &format!("2^{octave}"), Role::Faint);
+        }
+    }
     for (name, latency) in rows {
         line.y += 1;
         if line.y >= inner.bottom() {
@@ -321,13 +358,13 @@ fn draw_latencies(c: &Context, area: Rect, canvas: &mut Canvas) {
         for ((dx, _), text) in heads.into_iter().zip(figures(latency)) {
             canvas.put_right(line, dx, &text, Role::Text);
         }
-        let shape = shape(latency, usize::from(line.width.saturating_sub(59)).min(28));
+        let shape = shape(latency, usize::from(bars));
         let top = shape.iter().copied().fold(0.0, f64::max);
-        let place = Rect { x: line.x + 58, width: line.width.saturating_sub(59).min(28), ..line };
+        let place = Rect { x: line.x + SHAPE, width: bars, ..line };
         canvas.spark(place, &shape, top, c.theme.style(Role::Series(1)));
         let mhz = c.snapshot.setup.cell.machine.preset.clock_mhz;
         if line.width > 100 && latency.count > 0 {
-            canvas.put_in(line, 88, &time(latency.mean, mhz), Role::Faint);
+            canvas.put_in(line, SHAPE + 30, &time(latency.mean, mhz), Role::Faint);
         }
     }
     line.y += 1;
@@ -355,12 +392,12 @@ type Count = fn(&Sample) -> u64;
 fn draw_course(c: &Context, area: Rect, canvas: &mut Canvas) {
     let run = c.snapshot.run();
     let counts: [(&str, Count); 3] = [
-        ("operations", |s| s.figures.guest(Counter::Operations)),
+        ("kmaps", |s| s.figures.guest(Counter::Kmaps)),
         ("TLB misses", |s| s.figures.cpus.iter().map(|c| c.count.dtlb_misses + c.count.itlb_misses).sum()),
         ("IPIs", |s| s.figures.cpus.iter().map(|c| c.count.ipis).sum()),
     ];
     let inner = canvas.section(area, "Course of the run");
-    let height = (inner.height / 3).clamp(1, 4);
+    let height = (inner.height / 3).clamp(1, 8);
     for (i, (name, count)) in counts.into_iter().enumerate() {
         let row = Rect { y: inner.y + i as u16 * height, height, ..inner };
         if row.bottom() > inner.bottom() {
@@ -379,20 +416,24 @@ fn draw_course(c: &Context, area: Rect, canvas: &mut Canvas) {
 /// A count's growth for each cycle, in so many columns at most.
 fn course(run: &RunView, count: Count, width: usize) -> Vec<f64> {
     let steps = run.history.len().saturating_sub(1);
-    let columns = width.min(steps);
     let growth = |x: usize| {
-        let (from, to) = (x * steps / columns, ((x + 1) * steps / columns).max(x * steps / columns + 1));
+        let (from, to) = span(x, width, steps);
         let (a, b) = (&run.history[from], &run.history[to]);
         ratio(count(b).saturating_sub(count(a)), b.at.saturating_sub(a.at))
     };
-    (0..columns).map(growth).collect()
+    if steps == 0 { Vec::new() } else { (0..width).map(growth).collect() }
 }
 
 fn figures(l: &Latency) -> [String; 5] {
     if l.count == 0 {
         return ["0", "-", "-", "-", "-"].map(str::to_owned);
     }
-    [grouped(l.count), grouped(l.mean.round() as u64), grouped(l.p50), grouped(l.p99), grouped(l.max)]
+    [figure(l.count), figure(l.mean.round() as u64), figure(l.p50), figure(l.p99), figure(l.max)]
+}
+
+/// A figure in eight columns at most.
+fn figure(n: u64) -> String {
+    if n < 1_000_000 { grouped(n) } else { format!("{:.2}M", n as f64 / 1e6) }
 }
 
 /// The histogram from 2^6 to 2^20 cycles in half octaves; what lies outside is in the first and the last.
