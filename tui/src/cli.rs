@@ -206,6 +206,9 @@ pub struct Tui {
     /// What makes the cell.
     #[command(flatten)]
     pub keys_of_cell: Keys,
+    /// The screen that is shown first, by the name on its tab
+    #[arg(long, value_name = "NAME", default_value = "overview")]
+    pub screen: String,
     /// Options of the screen, TOML [default: shootdown/tui.toml in the user's configuration directory]
     #[arg(long, value_name = "FILE")]
     pub options: Option<PathBuf>,

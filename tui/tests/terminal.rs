@@ -124,7 +124,7 @@ fn a_session_from_start_to_quit() {
     t.keys(&["n"]);
     t.wait("a shootdown", |s| s.contains("PAUSED") && Terminal::cycle(s) > at);
     t.keys(&["b"]);
-    t.wait("the stop before", |s| s.contains("PAUSED") && Terminal::cycle(s) <= at + 100_000);
+    t.wait("the stop before", |s| !s.contains("RUNNING") && Terminal::cycle(s) <= at + 100_000);
     // Every screen by its number, then help.
     let tabs = t.screen().lines().next().unwrap_or_default().to_owned();
     let words: Vec<_> = tabs.split_whitespace().collect();

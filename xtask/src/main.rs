@@ -17,6 +17,7 @@ mod opcodes;
 mod paths;
 mod qemu;
 mod random;
+mod shots;
 mod speed;
 mod tlb;
 mod toolchain;
@@ -120,6 +121,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Draw pictures of the screens of `shootdown tui` into docs/screens.
+    Shots {
+        /// Prove that the pictures there are what the program draws; write none
+        #[arg(long)]
+        check: bool,
+        /// Write PNG files into this directory, too (wants rsvg-convert)
+        #[arg(long, value_name = "DIR", conflicts_with = "check")]
+        png: Option<PathBuf>,
+        /// The shootdown program [default: target/release/shootdown]
+        #[arg(long, value_name = "PROGRAM")]
+        shootdown: Option<PathBuf>,
+    },
     /// Make a GRUB CD that boots a Multiboot kernel.
     BochsCd {
         #[command(flatten)]
@@ -221,6 +234,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             let out = out.unwrap_or_else(|| paths::root().join("emu/tests/vectors/tests.jsonl.gz"));
             vectors::run(&vectors::Options { seed, count, x87, out: &out })
         }
+        Command::Shots { check, png, shootdown } => shots::run(&shots::Plan { check, png, shootdown }),
         Command::BochsCd { guest, out } => bochs::make_cd(&guest.boot(1, 128, 0), &out),
         Command::Bochs { guest, cpus, mem, limit, dir } => {
             let boot = guest.boot(cpus, mem, limit);

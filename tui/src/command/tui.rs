@@ -25,6 +25,7 @@ pub fn run(given: &cli::Tui) -> Result<Status> {
     let flag = Arc::new(AtomicBool::new(false));
     let engine = Engine::new(setup, options.stop_at, Arc::clone(&flag))?;
     let mut app = App::new(options.theme, options.speed, options.stop_at, PathBuf::new());
+    app.open(&given.screen)?;
     let Some(frames) = given.headless else {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             bail!("tui: standard input and output are no terminal; --headless FRAMES works without one");

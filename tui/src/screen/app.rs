@@ -13,6 +13,7 @@ use super::snapshot::Snapshot;
 use super::theme::{Depth, Role, Theme};
 use super::view::{self, Context, View};
 use super::watch::StopAt;
+use anyhow::{Result, bail};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{Event, KeyEvent, KeyEventKind, MouseButton, MouseEventKind};
 use ratatui::layout::{Position, Rect};
@@ -92,6 +93,16 @@ impl App {
             files: 0,
             directory,
         }
+    }
+
+    /// Turns to the screen of this name, in small letters.
+    pub fn open(&mut self, name: &str) -> Result<()> {
+        let names: Vec<_> = self.views.iter().map(|v| v.name().to_lowercase()).collect();
+        let Some(screen) = names.iter().position(|n| n == name) else {
+            bail!("--screen: no screen '{name}'; accepted are {}", names.join(", "));
+        };
+        self.turn_to(screen);
+        Ok(())
     }
 
     /// What frames are to show.
@@ -192,7 +203,7 @@ impl App {
 
     fn start(&mut self, setup: Setup) -> Vec<Effect> {
         (self.run, self.cpu) = (0, 0);
-        vec![Effect::Command(Command::Start(Box::new(setup))), Effect::Command(Command::Run)]
+        vec![Effect::Command(Command::Start(Box::new(setup))), Effect::Command(Command::Look(self.look()))]
     }
 
     fn answer(&mut self, prompt: &Prompt, text: &str) -> Vec<Effect> {
@@ -230,7 +241,7 @@ impl App {
             Action::StepStale => command(Command::Step(Step::StaleUse)),
             Action::StepWrap => command(Command::Step(Step::Wrap)),
             Action::Back => command(Command::Back),
-            Action::Restart => vec![Effect::Command(Command::Restart), Effect::Command(Command::Run)],
+            Action::Restart => command(Command::Restart),
             Action::GoTo => self.prompt("go to cycle", action, String::new()),
             Action::Setup => {
                 if let Some(s) = &self.snapshot {

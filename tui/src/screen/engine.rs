@@ -11,11 +11,11 @@
 //! deterministic. Steps of single instructions and short times run on a copy, so that the
 //! figures of the run are those of `run`, whatever was stepped through.
 
-use super::history::History;
-use super::snapshot::{End, Interest, Latencies, Part, RunView, Snapshot};
-use super::watch::{Goal, StopAt, Watch};
+use super::lane::Lane;
+use super::snapshot::{Interest, Part, Snapshot};
+use super::watch::{Goal, StopAt};
 use shootdown_workloads::report::{Config, Report};
-use shootdown_workloads::{Cell, Live, RunError, Strategy};
+use shootdown_workloads::{Cell, RunError, Strategy};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -25,10 +25,10 @@ pub const AHEAD: u64 = 16;
 pub const MOST_RUNS: usize = 4;
 /// In lock-step, cycles of a piece.
 const PIECE: u64 = 200_000;
-/// Cycles within which a step of one instruction ends, when the processor waits.
-const LONGEST_STEP: u64 = 50_000_000;
 /// How far a pause may be behind the cycle that was asked for: the machine's longest slice, and some.
 const SLACK: u64 = 5_000_000;
+/// Said when a run is to go on that cannot.
+const OVER: &str = "the run has ended; r starts it anew, b goes back";
 /// Stops that can be gone back to.
 const STOPS: usize = 256;
 
@@ -69,9 +69,9 @@ pub enum Command {
     Back,
     /// To this cycle, forwards or by starting anew.
     GoTo(u64),
-    /// The same setup from the beginning.
+    /// The same setup from the beginning; it runs.
     Restart,
-    /// Another setup from the beginning.
+    /// Another setup from the beginning; it runs.
     Start(Box<Setup>),
     /// What frames are to show.
     Look(Look),
@@ -103,101 +103,6 @@ pub enum Pace {
     ToEvent,
     /// It runs at full speed to this cycle, then waits.
     Seeking(u64),
-}
-
-/// One strategy's run.
-pub struct Lane {
-    live: Live,
-    watch: Watch,
-    history: History,
-    latencies: Latencies,
-    /// How it ended; made once, as it costs as much as a row.
-    end: Option<End>,
-    /// The run as it was before it was stepped.
-    before_steps: Option<Box<(Live, Watch)>>,
-    /// Raised by the screen when it wants to be heard.
-    flag: Arc<AtomicBool>,
-}
-
-impl Lane {
-    fn new(
-        setup: &Setup,
-        strategy: Strategy,
-        flag: &Arc<AtomicBool>,
-        stop_at: StopAt,
-    ) -> Result<Lane, RunError> {
-        let mut live = Live::new(&setup.cell.with(strategy))?;
-        live.stop_when(Arc::clone(flag));
-        Ok(Lane {
-            live,
-            watch: Watch::new(stop_at),
-            history: History::new(),
-            latencies: Latencies::default(),
-            end: None,
-            before_steps: None,
-            flag: Arc::clone(flag),
-        })
-    }
-
-    fn now(&self) -> u64 {
-        self.live.machine().now()
-    }
-
-    fn is_over(&self) -> bool {
-        self.live.stop().is_some()
-    }
-
-    /// Runs to cycle `until` at most; pauses before when the watch has found its goal, or the flag was raised.
-    fn run(&mut self, until: u64) {
-        self.watch.count_from(self.live.kmaps());
-        self.live.advance(&mut self.watch, until.min(self.history.next()));
-        self.history.see(&self.live);
-    }
-
-    /// Leaves the copy that was stepped; the run comes to where that was.
-    fn rejoin(&mut self) {
-        if let Some(before) = self.before_steps.take() {
-            let reached = self.now();
-            (self.live, self.watch) = *before;
-            // A short way, which nobody has to interrupt.
-            self.live.stop_when(Arc::default());
-            self.watch.begin(Goal::None, StopAt::Never);
-            self.live.advance(&mut self.watch, reached);
-            self.live.stop_when(Arc::clone(&self.flag));
-        }
-    }
-
-    fn step(&mut self, step: impl FnOnce(&mut Live, &mut Watch, u64)) {
-        if self.before_steps.is_none() {
-            self.before_steps = Some(Box::new((self.live.clone(), self.watch.clone())));
-            self.live.stop_when(Arc::default());
-        }
-        let limit = self.now().saturating_add(LONGEST_STEP);
-        step(&mut self.live, &mut self.watch, limit);
-        self.take_found();
-    }
-
-    /// Has the watch found something? Says so once.
-    fn take_found(&mut self) -> bool {
-        let found = self.watch.take_found();
-        if found {
-            self.watch.describe_stale(&self.live);
-        }
-        found
-    }
-
-    fn view(&mut self) -> RunView {
-        if self.end.is_none() && self.is_over() {
-            self.end = End::new(&self.live);
-        }
-        RunView {
-            end: self.end.clone(),
-            history: self.history.view(),
-            stale: self.watch.stale(),
-            stepped: self.before_steps.is_some(),
-            ..RunView::new(&self.live, &mut self.latencies)
-        }
-    }
 }
 
 /// See the module.
@@ -263,9 +168,9 @@ impl Engine {
             Command::GoTo(cycle) => self.seek(cycle),
             Command::Restart => {
                 let setup = (*self.setup).clone();
-                self.start(setup);
+                self.start_and_go(setup);
             }
-            Command::Start(setup) => self.start(*setup),
+            Command::Start(setup) => self.start_and_go(*setup),
             Command::Look(look) => {
                 self.look = Look { run: look.run.min(self.lanes.len().saturating_sub(1)), ..look }
             }
@@ -283,10 +188,6 @@ impl Engine {
     }
 
     fn go(&mut self, pace: Pace, goal: Goal) {
-        if self.lanes.iter().all(Lane::is_over) {
-            self.say("the run has ended; r starts it anew, b goes back".into());
-            return;
-        }
         self.remember();
         // On the way to a moment nothing is looked at.
         let stop_at = if matches!(pace, Pace::Seeking(_)) { StopAt::Never } else { self.stop_at };
@@ -295,7 +196,11 @@ impl Engine {
             lane.rejoin();
             lane.watch.begin(goal, stop_at);
         }
-        self.pace = pace;
+        if self.lanes.iter().all(Lane::is_over) {
+            self.say(OVER.into());
+        } else {
+            self.pace = pace;
+        }
     }
 
     fn remember(&mut self) {
@@ -323,7 +228,7 @@ impl Engine {
                 let (run, cpu, stop_at) = (self.look.run, self.look.cpu, self.stop_at);
                 let Some(lane) = self.lanes.get_mut(run) else { return };
                 if lane.is_over() {
-                    self.say("the run has ended; r starts it anew, b goes back".into());
+                    self.say(OVER.into());
                     return;
                 }
                 lane.watch.begin(Goal::None, stop_at);
@@ -351,28 +256,42 @@ impl Engine {
         if cycle < self.now() {
             let stops = std::mem::take(&mut self.stops);
             let setup = (*self.setup).clone();
-            self.start(setup);
+            if !self.start(setup) {
+                return;
+            }
             self.stops = stops;
         }
         self.go(Pace::Seeking(cycle), Goal::None);
     }
 
-    fn start(&mut self, setup: Setup) {
+    fn start_and_go(&mut self, setup: Setup) {
+        if self.start(setup) {
+            self.go(Pace::Running, Goal::None);
+        }
+    }
+
+    /// True: it stands at the beginning. Else all is as before, and it is said why.
+    fn start(&mut self, setup: Setup) -> bool {
         match lanes(&setup, &self.flag, self.stop_at) {
             Ok(lanes) => {
                 self.lanes = lanes;
-                self.setup = Arc::new(setup);
                 self.look.run = self.look.run.min(self.lanes.len().saturating_sub(1));
+                self.look.cpu = self.look.cpu.min(setup.cell.machine.cpus.saturating_sub(1));
+                self.setup = Arc::new(setup);
                 self.stops.clear();
                 self.pace = Pace::Paused;
                 self.generation += 1;
+                true
             }
-            Err(error) => self.say(error.to_string()),
+            Err(error) => {
+                self.say(error.to_string());
+                false
+            }
         }
     }
 
     fn save(&mut self, path: &std::path::Path) {
-        let rows = self.lanes.iter().map(|l| l.live.row()).collect();
+        let rows = self.lanes.iter().map(|l| l.undisturbed().row()).collect();
         let report = Report::new(Config::new(&self.setup.cell, &self.setup.strategies), rows);
         let text = match path.extension().and_then(|e| e.to_str()) {
             Some("csv") => Ok(shootdown_workloads::csv::render(&report)),
@@ -438,9 +357,7 @@ impl Engine {
             && let Some(lane) = self.lanes.get_mut(self.look.run)
             && (lane.is_over() || lane.now() >= to.saturating_sub(SLACK))
         {
-            if !lane.is_over() && lane.now() < to {
-                lane.step(|live, watch, _| live.step_to(watch, to));
-            }
+            lane.step_to(to);
             self.pause();
         }
         if self.lanes.iter().all(Lane::is_over) {

@@ -1,7 +1,7 @@
 //! `shootdown tui`: live screens over running machines.
 //!
 //! ```text
-//!  engine.rs    the machines: run, pause, step, back, restart      watch.rs    what a run is watched for
+//!  engine.rs    the machines: run, pause, step, back, restart      lane.rs, watch.rs   one of them
 //!  session.rs   the engine on its own thread                       history.rs  the course of a run
 //!  snapshot.rs  all that one frame shows                           view/       the screens, a file each
 //!  app.rs       what is shown, what a key does                     keys.rs     the table of keys
@@ -20,6 +20,7 @@ mod form;
 pub mod headless;
 mod history;
 mod keys;
+mod lane;
 pub mod live;
 pub mod options;
 mod palette;

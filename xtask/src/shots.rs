@@ -1,0 +1,104 @@
+//! Pictures of the screens of `shootdown tui`, from scripted sessions without a terminal.
+//!
+//! `cargo xtask shots` writes `docs/screens/*.svg`; `--check` proves that they are what the
+//! program draws, which holds byte for byte as sessions are deterministic.
+
+use crate::paths;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A picture: its name, and the options of its session.
+const SHOTS: &[(&str, &str)] = &[
+    ("overview", "--cpus 8 --frame-cycles 4000000 --headless 12"),
+    (
+        "compare",
+        "--strategies atomic,batched,deferred-seq --screen compare --frame-cycles 4000000 --headless 12",
+    ),
+    ("console", "--screen console --frame-cycles 4000000 --headless 12 --keys #........nsss"),
+    ("stale", "--strategies none --frame-cycles 4000000 --headless 6"),
+    ("help", "--screen help --headless 1"),
+];
+
+/// What all sessions have in common: a small load, so that a picture takes seconds.
+const COMMON: &str = "--set pages=512 --set window=64 --set ops=600 --set warmup=50 --size 120x36 --picture";
+
+/// What to do.
+pub struct Plan {
+    /// Compare with the pictures that are there, write none.
+    pub check: bool,
+    /// Write PNG files here, too.
+    pub png: Option<PathBuf>,
+    /// The program.
+    pub shootdown: Option<PathBuf>,
+}
+
+/// Draws or checks the pictures.
+pub fn run(plan: &Plan) -> Result<()> {
+    let root = paths::root();
+    let program =
+        plan.shootdown.clone().unwrap_or_else(|| paths::target_dir(&root).join("release/shootdown"));
+    let directory = root.join("docs/screens");
+    let mut differing = Vec::new();
+    for (name, options) in SHOTS {
+        let svg = draw(&program, options)?;
+        let path = directory.join(format!("{name}.svg"));
+        if plan.check {
+            if std::fs::read(&path).unwrap_or_default() != svg {
+                differing.push(*name);
+            }
+            continue;
+        }
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        std::fs::write(&path, &svg).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.strip_prefix(&root).unwrap_or(&path).display());
+        if let Some(png) = &plan.png {
+            convert(&path, &png.join(format!("{name}.png")))?;
+        }
+    }
+    if !differing.is_empty() {
+        bail!("out of date: {}; `cargo xtask shots` draws them anew", differing.join(", "));
+    }
+    Ok(())
+}
+
+fn draw(program: &Path, options: &str) -> Result<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.arg("tui").args(COMMON.split(' '));
+    for word in options.split(' ') {
+        // A script of keys is one argument of many words, one letter each.
+        match word.strip_prefix('#') {
+            Some(keys) => command.arg(keys.chars().map(String::from).collect::<Vec<_>>().join(" ")),
+            None => command.arg(word),
+        };
+    }
+    // Nothing of the user's terminal or files.
+    for name in ["NO_COLOR", "LC_ALL", "LC_CTYPE"] {
+        command.env_remove(name);
+    }
+    command.env("LANG", "C.UTF-8").env("TERM", "xterm-256color").env("COLORTERM", "truecolor");
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    let output = command.output().with_context(|| {
+        format!(
+            "cannot run {}; `cargo build --release` makes it, --shootdown names another",
+            program.display()
+        )
+    })?;
+    if !output.status.success() {
+        bail!("tui {options}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(output.stdout)
+}
+
+fn convert(svg: &Path, png: &Path) -> Result<()> {
+    if let Some(directory) = png.parent() {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    let status = Command::new("rsvg-convert").arg(svg).arg("-o").arg(png).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => bail!("rsvg-convert {}: {status}", svg.display()),
+        Err(error) => bail!("cannot run rsvg-convert (Debian: librsvg2-bin): {error}"),
+    }
+}
