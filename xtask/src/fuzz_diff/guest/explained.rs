@@ -21,7 +21,9 @@
 //! | a single step within a repeated instruction | Bochs saves RF as 0 | as 1 (manual, "RF in EFLAGS": when interrupted after an iteration) |
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
-//! | a single step with B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear them) |
+//! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
+//! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
+//! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
 //! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
 
 use super::cases::Case;
@@ -44,6 +46,8 @@ struct Pair<'a> {
     /// The instruction at which each machine stopped.
     at_here: Option<Instruction>,
     at_there: Option<Instruction>,
+    /// What it may have come through.
+    path: Vec<Instruction>,
     /// Names of what differs, but for what follows from something else.
     names: Vec<&'a str>,
     /// Addresses that differ: value here, value there.
@@ -80,7 +84,8 @@ pub fn explain(
         Memory { image: &batch.image, case, changes, record }.instruction()
     };
     let (at_here, at_there) = (at(here, &a), at(there, &b));
-    let p = Pair { case, here, there, at_here, at_there, names, memory };
+    let path = Memory { image: &batch.image, case, changes: &a, record: here }.path();
+    let p = Pair { case, here, there, at_here, at_there, path, names, memory };
     RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
 }
 
@@ -104,7 +109,9 @@ const RULES: &[(Rule, &str)] = &[
     (task_order, "what a failing switch of tasks or stacks marks accessed"),
     (repeated_flags, "a repeated comparison changes flags before its fault"),
     (step_of_repeated, "RF is not saved by a single step within a repeated instruction"),
-    (step_clears, "a single step clears B0 to B3 in DR6"),
+    (step_clears, "a single step clears BT and B0 to B3 in DR6"),
+    (odd_pusha, "PUSHA at the end of a stack in virtual-8086 mode raises #SS"),
+    (wrapped_call, "a far call does not wrap SP"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (alignment, "#AC comes before page faults"),
@@ -116,7 +123,8 @@ impl Pair<'_> {
     }
 
     fn has(&self, mnemonics: &[Mnemonic]) -> bool {
-        self.case.instructions().any(|i| mnemonics.contains(&i.mnemonic()))
+        let found = |i: &Instruction| mnemonics.contains(&i.mnemonic());
+        self.case.instructions().any(|i| found(&i)) || self.path.iter().chain(&self.at_here).any(found)
     }
 
     fn vectors(&self) -> (u32, u32) {
@@ -365,7 +373,23 @@ fn step_of_repeated(p: &Pair<'_>) -> bool {
 fn step_clears(p: &Pair<'_>) -> bool {
     let dr6 = record::DR + 4;
     let stepped = [p.here, p.there].iter().all(|r| r[dr6] & 1 << 14 != 0);
-    stepped && p.only(&["dr6"]) && (p.here[dr6] ^ p.there[dr6]) & !0xf == 0 && p.there[dr6] & 0xf == 0
+    stepped && p.only(&["dr6"]) && (p.here[dr6] ^ p.there[dr6]) & !0x800f == 0 && p.there[dr6] & 0x800f == 0
+}
+
+fn odd_pusha(p: &Pair<'_>) -> bool {
+    p.at_here.is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Pusha | Mnemonic::Pushad))
+        && p.here[record::FLAGS] & VM != 0
+        && p.same(record::EIP)
+        && p.vectors() == (13, 12)
+        && p.only(&["vector", "memory"])
+}
+
+fn wrapped_call(p: &Pair<'_>) -> bool {
+    let esp = p.there[record::EAX + 4] & 0xffff;
+    p.at_there.is_some_and(|i| i.is_call_far() || i.is_call_far_indirect())
+        && p.there[record::INFO] == 12
+        && !p.same(record::EIP)
+        && esp < 8
 }
 
 fn own_code(p: &Pair<'_>) -> bool {

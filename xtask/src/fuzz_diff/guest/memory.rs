@@ -14,6 +14,8 @@ const PRESENT: u32 = 1;
 const LARGE: u32 = 1 << 7;
 /// Longest instruction.
 const LONGEST: u32 = 15;
+/// Most instructions of a path.
+const MOST: usize = 32;
 
 /// Memory and registers after a case.
 pub struct Memory<'a> {
@@ -30,13 +32,37 @@ pub struct Memory<'a> {
 impl Memory<'_> {
     /// The instruction at which it ended, as far as its bytes can be read.
     pub fn instruction(&self) -> Option<Instruction> {
-        let r = self.record;
+        self.instruction_at(self.record[record::EIP])
+    }
+
+    /// What lies where the case began and where its branches lead, other pages than its own included.
+    pub fn path(&self) -> Vec<Instruction> {
+        let mut found: Vec<Instruction> = self.from(self.case.eip).collect();
+        let targets: Vec<u32> =
+            found.iter().filter(|i| i.is_jcc_short_or_near()).map(|i| i.near_branch32()).collect();
+        found.extend(targets.into_iter().flat_map(|at| self.from(at)));
+        found
+    }
+
+    /// Instructions one after the other.
+    fn from(&self, eip: u32) -> impl Iterator<Item = Instruction> {
+        let mut eip = eip;
+        std::iter::from_fn(move || {
+            let i = self.instruction_at(eip)?;
+            eip = eip.wrapping_add(i.len() as u32);
+            Some(i)
+        })
+        .take(MOST)
+    }
+
+    fn instruction_at(&self, eip: u32) -> Option<Instruction> {
         let (base, bits) = self.code_segment()?;
-        let start = base.wrapping_add(r[record::EIP]);
+        let start = base.wrapping_add(eip);
         let bytes: Vec<u8> = (0..LONGEST)
             .map_while(|i| self.translate(start.wrapping_add(i)).and_then(|at| self.byte(at)))
             .collect();
-        let i = Decoder::new(bits, &bytes, DecoderOptions::NO_PAUSE).decode();
+        let mut decoder = Decoder::with_ip(bits, &bytes, u64::from(eip), DecoderOptions::NO_PAUSE);
+        let i = decoder.decode();
         (!i.is_invalid()).then_some(i)
     }
 

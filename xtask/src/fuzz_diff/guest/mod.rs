@@ -70,7 +70,15 @@ pub fn run(options: &Options<'_>) -> Result<Tally> {
                 tally.drop(why.rsplit(": ").next().unwrap_or(why));
             }
         }
-        let there = machines::theirs(options.peer, &Load { image: &batch.image, cases: &bytes })?;
+        let mut there = machines::theirs(options.peer, &Load { image: &batch.image, cases: &bytes })?;
+        for n in 0..there.len() {
+            // It may have been ended by what came before.
+            if let (Outcome::Record(_), Outcome::Lost(_)) = (&here[n], &there[n]) {
+                let alone = only(&bytes, n);
+                there[n] = machines::theirs(options.peer, &Load { image: &batch.image, cases: &alone })?
+                    .swap_remove(n);
+            }
+        }
         for (n, c) in cases.iter().enumerate() {
             let (Outcome::Record(h), t) = (&here[n], &there[n]) else { continue };
             tally.compared += 1;
@@ -92,6 +100,15 @@ pub fn run(options: &Options<'_>) -> Result<Tally> {
         }
     }
     Ok(tally)
+}
+
+/// The cases, all but one left out.
+fn only(cases: &[u8], n: usize) -> Vec<u8> {
+    let mut cases = cases.to_vec();
+    for (_, case) in cases.chunks_exact_mut(case::BYTES as usize).enumerate().filter(|(i, _)| *i != n) {
+        case[0] = 0;
+    }
+    cases
 }
 
 /// Names of what differs.
