@@ -24,6 +24,7 @@
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
+//! | a frame where there is no memory | what is read back is Bochs's own matter | all ones |
 //! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
 
 use super::cases::Case;
@@ -112,6 +113,7 @@ const RULES: &[(Rule, &str)] = &[
     (step_clears, "a single step clears BT and B0 to B3 in DR6"),
     (odd_pusha, "PUSHA at the end of a stack in virtual-8086 mode raises #SS"),
     (wrapped_call, "a far call does not wrap SP"),
+    (no_memory, "the handler's stack lies where there is no memory"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (alignment, "#AC comes before page faults"),
@@ -289,16 +291,20 @@ fn inner_stack(p: &Pair<'_>) -> bool {
 }
 
 fn enter(p: &Pair<'_>) -> bool {
-    let upper = p.case.word(case::ESP) >> 16;
-    let registers = ["eax", "ecx", "edx", "ebx", "ebp", "esi", "edi"];
-    let moved = (record::EAX..record::EAX + 8)
-        .filter(|n| !p.same(*n))
-        .all(|n| (p.here[n] ^ p.there[n]) & 0xffff == 0 && p.there[n] >> 16 == upper);
-    let parts = p.at_here.is_some_and(|i| of_parts(&i));
-    p.has(&[Mnemonic::Enter])
-        && moved
-        && p.names.iter().any(|n| registers.contains(n))
-        && p.names.iter().all(|n| registers.contains(n) || *n == "cr2" && parts)
+    // That of the case, or what entering an outer ring has left of the harness's own stack.
+    let uppers = [p.case.word(case::ESP) >> 16, (STACK_TOP - 1) >> 16];
+    let moved = |n: usize| (p.here[n] ^ p.there[n]) & 0xffff == 0 && uppers.contains(&(p.there[n] >> 16));
+    if !p.has(&[Mnemonic::Enter]) {
+        return false;
+    }
+    // Where EBP still shows it, the rest follows from addresses that it was part of.
+    let ebp = record::EAX + 5;
+    if !p.same(ebp) {
+        return moved(ebp);
+    }
+    let registers = ["eax", "ecx", "edx", "ebx", "esi", "edi"];
+    p.names.iter().all(|n| registers.contains(n))
+        && (record::EAX..record::EAX + 8).all(|n| p.same(n) || moved(n))
 }
 
 fn long_v86(p: &Pair<'_>) -> bool {
@@ -314,7 +320,7 @@ fn call_rights(p: &Pair<'_>) -> bool {
     let user = p.here[record::ERROR] & 4 != 0;
     let rights = here == 14
         && user
-        && ((there, p.same(record::EIP)) != (14, true) || p.only(&["error code", "memory"]));
+        && ((there, p.same(record::EIP)) != (14, true) || p.only(&["error code", "cr2", "memory"]));
     p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Call) && (here == AC || rights)
 }
 
@@ -390,6 +396,10 @@ fn wrapped_call(p: &Pair<'_>) -> bool {
         && p.there[record::INFO] == 12
         && !p.same(record::EIP)
         && esp < 8
+}
+
+fn no_memory(p: &Pair<'_>) -> bool {
+    [record::INFO, record::ERROR].iter().all(|n| p.here[*n] == u32::MAX)
 }
 
 fn own_code(p: &Pair<'_>) -> bool {
