@@ -105,6 +105,13 @@ pub fn line(case: &Case, after: &After, open: &Open, loads_flags: bool) -> Value
     }
     if let (Some(before), Some(unit)) = (&case.unit, &after.unit) {
         o.insert("p".into(), before.value(&Unit::default()));
+        // What is undefined also hangs on whether the host interrupted the case.
+        let mut unit = unit.clone();
+        for (n, last) in unit.last.iter_mut().enumerate() {
+            if open.pointers & 1 << n != 0 {
+                *last = before.last[n];
+            }
+        }
         o.insert("q".into(), unit.value(before));
         o.insert("y".into(), json!(!open.status));
         o.insert("z".into(), json!(open.pointers));
