@@ -1,13 +1,10 @@
-//! The screens without a terminal: every one of them at two sizes from a fixed run, and what
-//! stands on them against the result of `run` and `compare`.
-//!
-//! The expected screens are in `tests/screens/`; `UPDATE_SCREENS=1` writes them anew.
+//! The screens without a terminal: what stands on them against the results of `run` and
+//! `compare`, scripts of keys, files that are written.
 
 mod common;
 
 use common::{SMALL, shootdown};
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// What `tui --headless` prints.
 fn headless(arguments: &[&str]) -> String {
@@ -23,64 +20,6 @@ fn json(arguments: &[&str]) -> Value {
     let output =
         shootdown().args(arguments).args(SMALL).args(["--format", "json"]).output().expect("it runs");
     serde_json::from_slice(&output.stdout).expect("a document")
-}
-
-/// Name of a screen, and the keys that lead to what is shown.
-const SCENES: &[(&str, &str)] = &[
-    ("overview-running", ". . . . . ."),
-    ("overview-finished", ". . . . . . . . . . . . . . . . . . . ."),
-    ("console-stepped", ". . . . . n s s s"),
-    ("setup", "c down right"),
-    ("palette", ": 'wrap'"),
-    ("stale", ". . . . . . . . . . . . . . . ."),
-    ("compare", ". . . . . . . . . . . . . . . . . . . ."),
-    ("help", "?"),
-];
-
-#[test]
-fn every_screen_looks_as_expected_at_both_sizes() {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/screens");
-    let update = std::env::var_os("UPDATE_SCREENS").is_some();
-    let mut differing = Vec::new();
-    for (name, keys) in SCENES {
-        let first = name.split('-').next().unwrap_or_default();
-        let (strategies, screen) = match first {
-            "stale" => ("none", "overview"),
-            "compare" => ("atomic,batched,deferred-seq", first),
-            "console" => ("batched", first),
-            _ => ("batched", "overview"),
-        };
-        let frames = keys.split_whitespace().count().to_string();
-        for size in ["80x24", "160x50"] {
-            let shown = headless(&[
-                "--strategies",
-                strategies,
-                "--screen",
-                screen,
-                "--headless",
-                &frames,
-                "--keys",
-                keys,
-                "--size",
-                size,
-                "--last",
-                "--frame-cycles",
-                "1000000",
-            ]);
-            let path = directory.join(format!("{name}-{size}.txt"));
-            if update {
-                std::fs::create_dir_all(&directory).expect("the directory can be made");
-                std::fs::write(&path, &shown).expect("the screen can be written");
-            } else if std::fs::read_to_string(&path).unwrap_or_default() != shown {
-                differing.push(format!("{}:\n{shown}", path.display()));
-            }
-        }
-    }
-    assert!(
-        differing.is_empty(),
-        "screens differ; UPDATE_SCREENS=1 writes them anew:\n{}",
-        differing.join("\n")
-    );
 }
 
 #[test]

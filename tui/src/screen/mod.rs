@@ -27,6 +27,8 @@ mod palette;
 mod session;
 mod snapshot;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod theme;
 mod view;
 mod watch;

@@ -207,7 +207,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn new(h: &Histogram<u64>) -> Latency {
+    /// A histogram in short.
+    pub fn new(h: &Histogram<u64>) -> Latency {
         let mut halves = Vec::new();
         for step in h.iter_recorded() {
             let value = step.value_iterated_to().max(1);
