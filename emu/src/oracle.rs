@@ -415,6 +415,12 @@ impl Oracle {
         }
     }
 
+    /// The change that made an entry stale ([`Entry::stale`]): cycle and writer.
+    pub fn change(&self, number: u32) -> Option<(u64, u8)> {
+        let number = usize::try_from(number).ok().filter(|&n| n > 0)?;
+        self.changes.get(number).map(|c| (c.cycle, c.writer))
+    }
+
     /// Stale uses in full: the first ones, harmful ones preferred.
     pub fn reports(&self) -> &[StaleUse] {
         &self.reports

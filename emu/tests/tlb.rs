@@ -269,3 +269,58 @@ fn costs_are_charged_to_their_kinds() {
     );
     assert!(c.count.walks > 0);
 }
+
+#[test]
+fn an_array_can_be_looked_at() {
+    let mut a = paged(0);
+    a.mov(dword_ptr(TABLE2 + 4), (FRAME_B | 3) as i32).unwrap();
+    read_change_read(&mut a, 3);
+    a.mov(eax, dword_ptr(WINDOW + 0x1000)).unwrap();
+    exit(&mut a);
+    let mut m = load(config("p3"), &mut a);
+    run(&mut m);
+    let (mmu, oracle) = (&m.cpus()[0].mmu, &m.bus().oracle);
+    let names: Vec<_> = mmu.arrays().map(|a| (a.name, a.sets() * a.ways())).collect();
+    let tlb = &m.config().preset.tlb;
+    let sizes = [tlb.data.small, tlb.data.large, tlb.instruction.small, tlb.instruction.large];
+    let wanted = ["data", "data-large", "instruction", "instruction-large"];
+    assert_eq!(names, wanted.into_iter().zip(sizes.map(|g| g.entries as usize)).collect::<Vec<_>>());
+
+    let data = mmu.arrays().next().unwrap();
+    let set = (WINDOW >> 12) as usize % data.sets();
+    let found = (0..data.ways()).find_map(|way| {
+        let e = data.entry(set, way)?;
+        (e.valid() && data.linear(e) == WINDOW).then_some((way, *e))
+    });
+    let (way, entry) = found.expect("the page that was read is in its set");
+    assert_eq!((entry.frame, entry.origin), (FRAME_A >> 12, u64::from(TABLE2)));
+    assert_eq!(oracle.change(entry.stale).map(|(_, writer)| writer), Some(0), "it is stale");
+    assert_eq!(oracle.change(0), None);
+    // The page behind it was read later.
+    let next = (WINDOW / 0x1000 + 1) as usize % data.sets();
+    let of_next = (0..data.ways()).find(|&w| data.entry(next, w).is_some_and(|e| e.valid())).unwrap();
+    let (first, second) = (data.filled(set, way), data.filled(next, of_next));
+    assert!(0 < first && first < second && second < m.cpus()[0].clock, "{first}, {second}");
+    assert_eq!(data.entry(data.sets(), 0), None);
+    assert_eq!(data.entry(0, data.ways()), None);
+}
+
+#[test]
+fn a_flushed_entry_shows_as_a_ghost() {
+    let mut a = paged(0);
+    a.mov(esi, dword_ptr(WINDOW)).unwrap();
+    a.invlpg(ptr(WINDOW)).unwrap();
+    exit(&mut a);
+    let mut m = load(config("haswell-ep"), &mut a);
+    run(&mut m);
+    for array in m.cpus()[0].mmu.arrays().filter(|a| a.name == "data" || a.name == "second") {
+        let places = (0..array.sets()).flat_map(|s| (0..array.ways()).map(move |w| (s, w)));
+        let ghosts: Vec<_> = places
+            .filter_map(|(s, w)| array.entry(s, w))
+            .filter(|e| e.flushed.is_some())
+            .map(|e| array.linear(e))
+            .collect();
+        assert_eq!(ghosts, [WINDOW], "{}", array.name);
+        assert!(array.valid().all(|e| array.linear(e) != WINDOW));
+    }
+}

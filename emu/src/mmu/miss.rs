@@ -148,6 +148,7 @@ pub(super) fn walk_again(
     let Mmu { data, stamps, .. } = &mut cpu.mmu;
     let tlb = if large { &mut data.large } else { &mut data.small };
     let old = std::mem::replace(tlb.entry_mut(index), e);
+    tlb.set_filled(index, now);
     tlb.touch(index, tick, stamps);
     let touch = tlb.touch_of(index);
     bus.oracle.ended(&old, now);
@@ -203,7 +204,9 @@ fn fill(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) -> Tou
         && (s.holds_large || !e.has(Entry::LARGE))
     {
         let tag = if e.has(Entry::LARGE) { e.tag | LARGE_TAG } else { e.tag };
-        if let (_, Some(old)) = s.tlb.fill(Entry { tag, ..e }, tick, stamps) {
+        let (index, old) = s.tlb.fill(Entry { tag, ..e }, tick, stamps);
+        s.tlb.set_filled(index, now);
+        if let Some(old) = old {
             bus.oracle.ended(&old, now);
         }
     }
@@ -217,6 +220,7 @@ fn fill_first(cpu: &mut Cpu, bus: &mut Bus, e: Entry, access: Access, now: u64) 
     let large = e.has(Entry::LARGE);
     let tlb = if large { &mut level.large } else { &mut level.small };
     let (index, old) = tlb.fill(e, tick, stamps);
+    tlb.set_filled(index, now);
     let touch = tlb.touch_of(index);
     if let Some(old) = old {
         if access != Access::Fetch {

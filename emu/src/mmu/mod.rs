@@ -18,6 +18,7 @@ mod front;
 mod invalidate;
 mod miss;
 pub mod tlb;
+pub mod view;
 mod walk;
 
 pub use invalidate::{flush_all, flush_non_global, invlpg, recheck};
@@ -235,23 +236,9 @@ impl Mmu {
     /// Does any entry come from a PTE in this frame?
     pub(crate) fn holds_from(&self, frame: Frame) -> bool {
         let from = |origin: u64| origin >> 12 == u64::from(frame.0);
-        self.resident().any(|(_, e)| from(e.origin))
+        self.arrays().any(|a| a.valid().any(|e| from(e.origin)))
             || self.kept.values().any(|e| from(e.origin))
             || self.pdes.iter().any(|c| from(c.origin) || c.value >> 12 & 0xff_ffff == u64::from(frame.0))
-    }
-
-    /// Valid entries, of all arrays, for display and checks: (array name, entry).
-    pub fn resident(&self) -> impl Iterator<Item = (&'static str, &Entry)> {
-        let second = self.second.iter().flat_map(|s| [("second", &s.tlb)]);
-        [
-            ("data", &self.data.small),
-            ("data-large", &self.data.large),
-            ("instruction", &self.instruction.small),
-            ("instruction-large", &self.instruction.large),
-        ]
-        .into_iter()
-        .chain(second)
-        .flat_map(|(name, t)| t.entries().iter().filter(|e| e.valid()).map(move |e| (name, e)))
     }
 }
 

@@ -118,6 +118,11 @@ impl Entry {
         self.bits & Entry::VALID != 0
     }
 
+    /// The tag of the page that it is, or as a ghost was, about.
+    pub fn page(&self) -> u32 {
+        if self.flushed.is_some() { self.tag & !GHOST_TAG } else { self.tag }
+    }
+
     /// What is left of a valid entry that a flush of this kind, or (`None`) the processor itself, drops.
     fn remains(&self, flush: Option<Flush>) -> Entry {
         match flush {
@@ -162,6 +167,8 @@ pub fn record(stamps: &mut Stamps, t: Touch, time: u64) {
 #[derive(Clone, Debug)]
 pub struct Tlb {
     entries: Vec<Entry>,
+    /// When each was filled, in cycles: for display only, so it stands apart from what lookups read.
+    filled: Vec<u64>,
     /// Where this array's stamps begin.
     first_stamp: usize,
     set_mask: u32,
@@ -179,6 +186,7 @@ impl Tlb {
         let sets = (entries / ways.max(1)).max(1);
         Tlb {
             entries: vec![Entry::default(); sets * ways],
+            filled: vec![0; sets * ways],
             first_stamp,
             set_mask: sets as u32 - 1,
             ways,
@@ -191,6 +199,18 @@ impl Tlb {
     /// Ways per set.
     pub fn ways(&self) -> usize {
         self.ways
+    }
+
+    /// The entry at `index` was filled at cycle `now`.
+    pub fn set_filled(&mut self, index: usize, now: u64) {
+        if let Some(filled) = self.filled.get_mut(index) {
+            *filled = now;
+        }
+    }
+
+    /// Cycle at which the entry at `index` was filled.
+    pub fn filled(&self, index: usize) -> u64 {
+        self.filled.get(index).copied().unwrap_or(0)
     }
 
     /// All entries, set by set, valid or not.
