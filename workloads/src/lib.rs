@@ -54,6 +54,7 @@ pub mod table;
 pub mod timeline;
 pub mod validation;
 pub mod waits;
+pub mod window;
 pub mod workload;
 
 pub use cell::{Cell, KeyError};

@@ -101,7 +101,27 @@ codes! {
         /// This processor waits for a lock; payload: number of the processor that it sees holding it plus one, or 0 when
         /// it sees the lock free. Sent before the activity `LockSpin` begins, and each time the lock is seen in other hands.
         WaitsFor = 15 "waits-for",
+        /// The shared kmap window begins at the kernel page whose linear page number is the payload: slot 0.
+        WindowAt = 16 "window-at",
+        /// Payload bits 0-19: the frame where a table about the slots of the window begins, consecutive in memory; bits
+        /// 20-23: a [`Table`] code.
+        TableAt = 17 "table-at",
     }
+}
+
+codes! {
+    /// A table with an element for each slot of the window, for those who look from outside.
+    Table {
+        /// Elements of 16 bits: 0 no PTE, 1 mapped and used by nobody, n + 1 used by n.
+        Counts = 0 "counts",
+        /// Elements of 24 bytes: the frame that is mapped as 32 bits (all ones: none), then how many use it as 32 bits.
+        Pins = 1 "pins",
+    }
+}
+
+/// The payload of [`Mark::TableAt`].
+pub const fn table_at(table: Table, frame: u32) -> u32 {
+    (table as u32) << 20 | frame & 0xf_ffff
 }
 
 codes! {

@@ -45,14 +45,15 @@ use crate::{marks, percpu, sched};
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
-use shootdown_abi::Counter;
+use shootdown_abi::{Counter, Table};
 
 /// No slot: the end of the LRU list.
 const NIL: u32 = u32::MAX;
 /// Marks a slot as used for fault `j`; never an epoch.
 const TOUCHED: u64 = u64::MAX;
 
-/// One slot of the window.
+/// One slot of the window; frame and pins lie as [`Table::Pins`] says.
+#[repr(C)]
 #[derive(Clone, Copy)]
 struct Slot {
     /// Frame that it maps, or [`Frame::NONE`].
@@ -222,6 +223,7 @@ impl<C: Conflict> Kmap for Deferred<C> {
         SLOTS.store(slots as u32, Relaxed);
         let mut window = WINDOW.lock();
         window.slots = window::table(slots, empty);
+        window::tell_table(Table::Pins, window.slots);
         for k in 0..slots as u32 {
             window.link_at_tail(k);
         }

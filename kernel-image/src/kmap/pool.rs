@@ -24,7 +24,7 @@ use crate::marks;
 use crate::mm::{Frame, is_low};
 use crate::sched::WaitQueue;
 use crate::sync::{SpinGuard, SpinLock};
-use shootdown_abi::Counter;
+use shootdown_abi::{Counter, Table};
 
 /// The slots and the place in them.
 pub struct Pool {
@@ -46,7 +46,9 @@ pub type Locked = SpinGuard<'static, Pool>;
 
 /// Makes `slots` slots with count 0; at boot.
 pub fn init(slots: usize) {
-    POOL.lock().count = window::table(slots, 0);
+    let mut pool = POOL.lock();
+    pool.count = window::table(slots, 0);
+    window::tell_table(Table::Counts, pool.count);
 }
 
 impl Pool {

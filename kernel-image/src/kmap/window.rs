@@ -4,11 +4,11 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::memlayout::{PAGE_SIZE, WINDOW_END};
+use crate::memlayout::{self, PAGE_SIZE, WINDOW_END};
 use crate::mm::page_table::{self, Entry, Format};
 use crate::mm::{Frame, frame, kernel_space};
 use crate::{marks, refuse};
-use shootdown_abi::Mark;
+use shootdown_abi::{Mark, Table};
 
 static START: AtomicU32 = AtomicU32::new(0);
 static BITS: AtomicU32 = AtomicU32::new(0);
@@ -40,6 +40,7 @@ pub fn set(start: u32, global: Global) {
     START.store(start, Relaxed);
     let g = if global == Global::Yes { page_table::G } else { 0 };
     BITS.store(page_table::KERNEL | g, Relaxed);
+    marks::mark(Mark::WindowAt, start / PAGE_SIZE);
 }
 
 /// Whether the slots' PTEs are global.
@@ -74,6 +75,13 @@ pub fn clear(slot: usize) -> Frame {
     let frame = pte.read().frame();
     pte.write(Entry::NONE);
     frame
+}
+
+/// Says where the strategy's own table of its slots lies, for those who look from outside.
+pub fn tell_table<T>(table: Table, slots: &[T]) {
+    // It lies in low memory: `table` has made it.
+    let frame = (slots.as_ptr() as u32 - memlayout::direct(0) as u32) / PAGE_SIZE;
+    marks::mark(Mark::TableAt, shootdown_abi::table_at(table, frame));
 }
 
 /// A table for the life of the machine, one `T` per slot, in low memory, each set to `value`.
