@@ -5,6 +5,7 @@
 //! |---|---|
 //! | what is recorded of a shootdown | `record.rs` |
 //! | how it is made of events | `recorder.rs` |
+//! | the last and the slowest shootdowns of a run under way | `trail.rs` |
 //! | tracks and slices | `tracks.rs` |
 //! | the `.pftrace` file for Perfetto | `pftrace.rs`, its messages `proto.rs` |
 //!
@@ -19,9 +20,11 @@ mod proto;
 mod record;
 mod recorder;
 mod tracks;
+pub mod trail;
 
 pub use record::*;
 pub use recorder::Recorder;
+pub use trail::Trail;
 
 use crate::cell::Cell;
 use crate::report;
@@ -108,7 +111,7 @@ impl Timeline {
     }
 
     fn keep(&mut self) {
-        for record in self.recorder.drain() {
+        while let Some(record) = self.recorder.pop() {
             let weight = record.weight();
             if self.left_out == 0 && self.held + weight <= self.limit {
                 self.held += weight;

@@ -33,7 +33,7 @@ enum Phase {
 }
 
 /// A shootdown, or messages without one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     /// The flush without its messages; `None` for a message that belongs to none.
     flush: Option<Shootdown>,
@@ -60,7 +60,7 @@ impl Open {
 }
 
 /// What is known of a processor.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Track {
     /// Since when it is at what.
     activity: Option<(u64, Activity)>,
@@ -75,7 +75,7 @@ struct Track {
 }
 
 /// Makes [`Record`]s of the events of a run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recorder {
     phase: Phase,
     tracks: Vec<Track>,
@@ -84,7 +84,7 @@ pub struct Recorder {
     /// By task.
     kmaps: BTreeMap<u32, Kmap>,
     /// Ended and not yet taken.
-    ended: Vec<Record>,
+    ended: VecDeque<Record>,
 }
 
 impl Recorder {
@@ -95,9 +95,25 @@ impl Recorder {
         .union(Wanted::FLUSHES)
         .union(Wanted::ACTIVITY);
 
-    /// Records that have ended since the last call.
-    pub fn drain(&mut self) -> impl Iterator<Item = Record> {
-        self.ended.drain(..)
+    /// The next record that has ended, in order of ends.
+    pub fn pop(&mut self) -> Option<Record> {
+        self.ended.pop_front()
+    }
+
+    /// Shootdowns that have not ended, as far as they are known, in order of their begin.
+    pub fn under_way(&self) -> impl Iterator<Item = Shootdown> {
+        let with_messages =
+            |o: &Open| o.flush.clone().map(|f| Shootdown { messages: o.messages.clone(), ..f });
+        self.open.iter().filter_map(with_messages)
+    }
+
+    /// What every processor is at, and since when; the ends are not known.
+    pub fn activities(&self) -> impl Iterator<Item = Span> {
+        self.tracks.iter().enumerate().filter_map(|(cpu, t)| {
+            let (from, activity) = t.activity?;
+            let holder = t.holder.filter(|_| activity == Activity::LockSpin);
+            Some(Span { cpu, activity, from, to: u64::MAX, holder })
+        })
     }
 
     /// Gives up what has not ended, as of now. Spans end at the greatest number: who knows the clocks cuts them.
@@ -195,7 +211,7 @@ impl Recorder {
             Mark::KmapEnd => {
                 if let Some(kmap) = self.kmaps.remove(&payload) {
                     let counted = self.still(kmap.counted);
-                    self.ended.push(Record::Kmap(Kmap { done: Some((cpu, cycle)), counted, ..kmap }));
+                    self.ended.push_back(Record::Kmap(Kmap { done: Some((cpu, cycle)), counted, ..kmap }));
                 }
             }
             Mark::FlushBegin => {
@@ -243,7 +259,7 @@ impl Recorder {
                 if let Some(counter @ (Counter::Wraps | Counter::Recycles | Counter::Conflicts)) =
                     Counter::from_code((payload >> 16) as u8)
                 {
-                    self.ended.push(Record::Point(Point { cpu, cycle, counter, amount }));
+                    self.ended.push_back(Record::Point(Point { cpu, cycle, counter, amount }));
                 }
             }
             _ => {}
@@ -261,7 +277,7 @@ impl Recorder {
             by = By::Initiator;
             flush.own.add(how, cycle);
         }
-        self.ended.push(Record::Invalidation(Invalidation { cpu, cycle, how, operand, by }));
+        self.ended.push_back(Record::Invalidation(Invalidation { cpu, cycle, how, operand, by }));
     }
 
     /// A processor leaves its activity.
@@ -273,7 +289,7 @@ impl Recorder {
             && from < cycle
         {
             let holder = holder.filter(|_| activity == Activity::LockSpin);
-            self.ended.push(Record::Span(Span { cpu, activity, from, to: cycle, holder }));
+            self.ended.push_back(Record::Span(Span { cpu, activity, from, to: cycle, holder }));
         }
         if next == Some(Activity::AckWait)
             && let Some(flush) = self.flush_of(cpu).and_then(|open| open.flush.as_mut())
