@@ -17,6 +17,9 @@ const SHOTS: &[(&str, &str)] = &[
     ),
     ("console", "--screen console --frame-cycles 4000000 --headless 12 --keys #........nsss"),
     ("stale", "--strategies none --frame-cycles 4000000 --headless 6"),
+    ("timeline", "--cpus 8 --screen timeline --frame-cycles 4000000 --headless 12 --keys #...........m"),
+    ("tlb", "--strategies deferred-local --screen tlb --frame-cycles 4000000 --headless 12"),
+    ("window", "--screen window --frame-cycles 4000000 --headless 12"),
     ("help", "--screen help --headless 1"),
 ];
 

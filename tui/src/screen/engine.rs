@@ -369,7 +369,7 @@ impl Engine {
     pub fn snapshot(&mut self) -> Snapshot {
         let look = self.look;
         let runs = self.lanes.iter_mut().map(Lane::view).collect();
-        let part = self.lanes.get(look.run).map(|l| Part::new(&l.live, look)).unwrap_or_default();
+        let part = self.lanes.get(look.run).map(|l| Part::new(&l.live, &l.watch, look)).unwrap_or_default();
         Snapshot {
             setup: Arc::clone(&self.setup),
             runs,

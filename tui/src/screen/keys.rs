@@ -156,6 +156,7 @@ pub const TABLE: &[Group] = &[
             bind("4", Action::Screen(3), "screen-4", "the fourth", ""),
             bind("5", Action::Screen(4), "screen-5", "the fifth", ""),
             bind("6", Action::Screen(5), "screen-6", "the sixth", ""),
+            bind("7", Action::Screen(6), "screen-7", "the seventh", ""),
             bind("tab", Action::NextScreen, "next-screen", "the next screen", "screens"),
             bind("backtab", Action::PreviousScreen, "previous-screen", "the screen before", ""),
             bind("? f1", Action::Help, "help", "this list, and back", "help"),

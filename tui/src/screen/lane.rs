@@ -42,7 +42,7 @@ impl Lane {
         live.stop_when(Arc::clone(flag));
         Ok(Lane {
             live,
-            watch: Watch::new(stop_at),
+            watch: Watch::new(stop_at, setup.cell.kernel.window(setup.cell.machine.memory) as usize),
             history: History::new(),
             latencies: Latencies::default(),
             end: None,

@@ -5,15 +5,19 @@
 
 use super::engine::{Look, Pace, Setup};
 use super::history::Sample;
+use super::watch::Watch;
 use hdrhistogram::Histogram;
 use shootdown_abi::Activity;
 use shootdown_emu::Machine;
 use shootdown_emu::cpu::{Cpu, State};
+use shootdown_emu::mmu::tlb::Entry;
+use shootdown_emu::mmu::view::{ArrayView, Holds};
 use shootdown_emu::mmu::{self, PathEntry};
 use shootdown_emu::oracle::StaleUse;
 use shootdown_emu::snapshot::Snapshot as Figures;
 use shootdown_workloads::live::Phase;
-use shootdown_workloads::{Live, Strategy};
+use shootdown_workloads::timeline::trail;
+use shootdown_workloads::{Live, Strategy, window};
 use std::sync::Arc;
 
 bitflags::bitflags! {
@@ -24,6 +28,12 @@ bitflags::bitflags! {
         const PROCESSOR = 1;
         /// The guest's serial output.
         const CONSOLE = 2;
+        /// The last shootdowns and the slowest ones.
+        const TIMELINE = 4;
+        /// The focused processor's TLBs.
+        const TLB = 8;
+        /// The slots of the shared window.
+        const WINDOW = 16;
     }
 }
 
@@ -266,19 +276,116 @@ pub struct Part {
     pub processor: Option<ProcessorPart>,
     /// With [`Interest::CONSOLE`].
     pub console: Option<String>,
+    /// With [`Interest::TIMELINE`].
+    pub timeline: Option<trail::Look>,
+    /// With [`Interest::TLB`]: its arrays.
+    pub tlb: Option<Vec<ArrayPart>>,
+    /// With [`Interest::WINDOW`].
+    pub window: Option<window::Look>,
 }
 
 impl Part {
     /// The parts that are asked for.
-    pub fn new(live: &Live, look: Look) -> Part {
+    pub fn new(live: &Live, watch: &Watch, look: Look) -> Part {
+        let machine = live.machine();
+        let wants = |interest| look.interest.contains(interest);
         let cpu = live.machine().cpus().get(look.cpu);
         Part {
             processor: cpu
                 .filter(|_| look.interest.contains(Interest::PROCESSOR))
                 .map(|c| ProcessorPart::new(c, live.machine())),
             console: look.interest.contains(Interest::CONSOLE).then(|| live.console()),
+            timeline: wants(Interest::TIMELINE).then(|| watch.trail.look(machine.now())),
+            tlb: cpu.filter(|_| wants(Interest::TLB)).map(|c| arrays(c, machine)),
+            window: wants(Interest::WINDOW).then(|| watch.window.look(machine)),
         }
     }
+}
+
+/// One TLB array of the focused processor.
+#[derive(Debug)]
+pub struct ArrayPart {
+    /// Its name.
+    pub name: &'static str,
+    /// What it caches.
+    pub holds: Holds,
+    /// Number of sets.
+    pub sets: usize,
+    /// Ways of each.
+    pub ways: usize,
+    /// The processor's clock.
+    pub now: u64,
+    /// Set by set.
+    pub places: Vec<Place>,
+}
+
+/// A place of a TLB array.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// It holds a translation.
+    pub valid: bool,
+    /// It held one until it was flushed.
+    pub ghost: bool,
+    /// First linear address of the page.
+    pub linear: u32,
+    /// Its frame.
+    pub frame: u32,
+    /// Ring 3 may use it.
+    pub user: bool,
+    /// It may be written.
+    pub write: bool,
+    /// The dirty bit is known to be set.
+    pub dirty: bool,
+    /// It is global.
+    pub global: bool,
+    /// It is a large page.
+    pub large: bool,
+    /// Cycle of the fill.
+    pub filled: u64,
+    /// Physical address of the PTE that it was filled from.
+    pub origin: u64,
+    /// What stands there now.
+    pub pte: Option<u64>,
+    /// It no longer agrees with its PTE: since which cycle, and who changed that.
+    pub stale: Option<(u64, u8)>,
+}
+
+fn arrays(c: &Cpu, machine: &Machine) -> Vec<ArrayPart> {
+    let part = |array: ArrayView| {
+        let places = (0..array.sets()).flat_map(|set| (0..array.ways()).map(move |way| (set, way)));
+        let place = |(set, way)| {
+            let Some(e) = array.entry(set, way).filter(|e| e.valid() || e.flushed.is_some()) else {
+                return Place::default();
+            };
+            let mut bytes = [0; 8];
+            let size = if e.has(Entry::PAE) { 8 } else { 4 };
+            let in_ram = machine.bus().ram.peek(e.origin, &mut bytes[..size]);
+            Place {
+                valid: e.valid(),
+                ghost: e.flushed.is_some(),
+                linear: array.linear(e),
+                frame: e.frame,
+                user: e.has(Entry::USER),
+                write: e.has(Entry::WRITE),
+                dirty: e.has(Entry::DIRTY),
+                global: e.has(Entry::GLOBAL),
+                large: e.has(Entry::LARGE),
+                filled: array.filled(set, way),
+                origin: e.origin,
+                pte: in_ram.then(|| u64::from_le_bytes(bytes)),
+                stale: machine.bus().oracle.change(e.stale).filter(|_| e.valid()),
+            }
+        };
+        ArrayPart {
+            name: array.name,
+            holds: array.holds,
+            sets: array.sets(),
+            ways: array.ways(),
+            now: c.clock,
+            places: places.map(place).collect(),
+        }
+    };
+    c.mmu.arrays().map(part).collect()
 }
 
 /// Bytes of code that are shown.

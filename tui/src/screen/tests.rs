@@ -8,22 +8,25 @@ use super::export;
 use super::headless::script;
 use super::history::Sample;
 use super::snapshot::{
-    CpuView, End, Latencies, Latency, Part, ProcessorPart, RunView, Snapshot, StaleReport,
+    ArrayPart, CpuView, End, Latencies, Latency, Part, Place, ProcessorPart, RunView, Snapshot, StaleReport,
 };
 use super::theme::{Charset, Depth, Theme};
 use super::watch::StopAt;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::Event;
 use ratatui::layout::Rect;
-use shootdown_abi::{Activity, Counter};
+use shootdown_abi::{Activity, Counter, FLUSH_VECTOR, Mark};
 use shootdown_emu::cpu::State;
 use shootdown_emu::ledger::LedgerTotals;
+use shootdown_emu::mmu::view::Holds;
 use shootdown_emu::mmu::{Access, Path, PathEntry};
+use shootdown_emu::observe::{self as probe, Observer, What};
 use shootdown_emu::oracle::StaleUse;
 use shootdown_emu::snapshot::{CpuSnapshot, Snapshot as Figures};
 use shootdown_emu::stats::Counters;
 use shootdown_workloads::live::Phase;
-use shootdown_workloads::{Cell, Strategy};
+use shootdown_workloads::timeline::Trail;
+use shootdown_workloads::{Cell, Strategy, window};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -136,6 +139,83 @@ fn processor() -> ProcessorPart {
     }
 }
 
+/// Ten shootdowns, the seventh of them slow and the last one under way.
+fn trail(scene: &str) -> Trail {
+    let mut trail = Trail::default();
+    let mut see = |cpu, cycle, what| trail.event(&probe::Event { cpu, cycle, what });
+    for message in (1..11).filter(|_| scene != "timeline-none") {
+        let (at, slow) = (20_000_000 + 150_000 * message, if message == 7 { 900 } else { 10 * message });
+        see(1, at, What::Activity(Activity::FlushInit));
+        see(1, at, What::Mark(Mark::FlushBegin, 7));
+        let (vector, targets) = (FLUSH_VECTOR, 0b1101);
+        see(1, at + 220, What::IpiSent { message, by_vector: true, vector, targets, left: at + 220 });
+        see(1, at + 240, What::Activity(Activity::AckWait));
+        for (cpu, late) in [(0, 0), (2, 50), (3, slow)] {
+            see(cpu, at + 1970, What::IpiArrived { message, vector, from: 1 });
+            see(cpu, at + 1980 + late, What::Interrupt(vector));
+            see(cpu, at + 2300 + late, What::Mark(Mark::HandlerBegin, 0));
+            see(cpu, at + 2700 + late, What::GlobalFlush);
+            if message < 10 || cpu < 3 {
+                see(cpu, at + 3000 + late, What::Mark(Mark::HandlerEnd, 0));
+            }
+        }
+        if message < 10 {
+            see(1, at + 3200 + slow, What::Activity(Activity::FlushInit));
+            see(1, at + 3600 + slow, What::GlobalFlush);
+            see(1, at + 3900 + slow, What::Mark(Mark::FlushEnd, 7));
+            see(1, at + 3900 + slow, What::Activity(Activity::Kmap));
+        }
+    }
+    trail
+}
+
+/// Two arrays with places of all kinds.
+fn arrays() -> Vec<ArrayPart> {
+    let array = |name, holds, sets: usize, ways: usize| {
+        let place = |i: usize| {
+            let pte = 0x0112_3063 + ((i as u64) << 12);
+            Place {
+                valid: i % 5 < 3,
+                ghost: i % 5 == 3,
+                linear: 0xfdc0_0000 + ((i as u32) << 12),
+                frame: 0x1123 + i as u32,
+                write: i % 2 == 0,
+                dirty: i % 4 == 0,
+                global: i % 3 == 0,
+                filled: 22_000_000 >> (i % 7),
+                origin: 0x1a_8000 + 4 * i as u64,
+                pte: Some(pte),
+                stale: (i % 5 == 1).then_some((21_990_000, 2)),
+                ..Place::default()
+            }
+        };
+        ArrayPart { name, holds, sets, ways, now: 22_000_000, places: (0..sets * ways).map(place).collect() }
+    };
+    vec![array("data", Holds::Small, 16, 4), array("second", Holds::Both, 128, 12)]
+}
+
+/// A window of 1024 slots in the middle of a turn.
+fn window() -> window::Look {
+    let slot = |i: u64| {
+        let used = match i {
+            401 | 17 => window::Use::By(2),
+            0..401 => window::Use::Unused,
+            _ => window::Use::Free,
+        };
+        let pte = if i <= 401 { 0x0200_0163 + (i << 12) } else { 0 };
+        let given = Some(window::Given { cycle: 12_000_000 + 25_000 * i, cpu: (i % 4) as u8, times: 6 });
+        let given = given.filter(|_| i < 900);
+        window::Slot { used, given, pte, holders: u64::from(i % 9 == 0), stale: u64::from(i > 980) << 2 }
+    };
+    window::Look {
+        start: 0xfdc0_0000,
+        slots: (0..1024).map(slot).collect(),
+        latest: Some(401),
+        wraps: 5,
+        wrapped: Some(13_000_000),
+    }
+}
+
 /// The snapshot of a scene.
 fn snapshot(scene: &str) -> Snapshot {
     let mut cell = Cell::standard().expect("the default cell is valid");
@@ -183,6 +263,9 @@ fn snapshot(scene: &str) -> Snapshot {
         part: Part {
             processor: Some(processor()),
             console: Some("shootdown kernel: 4 cpus\nready\n".into()),
+            timeline: Some(trail(scene).look(22_000_000)),
+            tlb: Some(arrays()),
+            window: Some(if scene == "window-none" { window::Look::default() } else { window() }),
         },
         notice: None,
         generation: 1,
@@ -195,6 +278,13 @@ const SCENES: &[(&str, &str, &str)] = &[
     ("overview-finished", "overview", ""),
     ("compare", "compare", ""),
     ("console", "console", ""),
+    ("timeline", "timeline", ""),
+    ("timeline-slowest", "timeline", "m"),
+    ("timeline-none", "timeline", ""),
+    ("tlb", "tlb", "right down"),
+    ("tlb-second", "tlb", "pagedown"),
+    ("window", "window", ""),
+    ("window-none", "window", ""),
     ("help", "help", ""),
     ("stale", "overview", ""),
     ("setup", "overview", "c down right"),

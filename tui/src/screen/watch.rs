@@ -5,6 +5,8 @@ use shootdown_abi::{Counter, MARK_PAYLOAD_BITS, Mark};
 use shootdown_emu::observe::{Event, Heard, Observer, Wanted, What};
 use shootdown_emu::oracle::StaleUse;
 use shootdown_workloads::Live;
+use shootdown_workloads::timeline::Trail;
+use shootdown_workloads::window::Window;
 use std::sync::Arc;
 
 /// When a stale use stops a run.
@@ -51,11 +53,15 @@ pub struct Watch {
     /// The use that stopped the run, as the oracle tells it.
     seen: Option<StaleUse>,
     stale: Option<Arc<StaleReport>>,
+    /// The last shootdowns and the slowest ones.
+    pub trail: Trail,
+    /// What marks say of the shared window.
+    pub window: Window,
 }
 
 impl Watch {
-    /// One that has seen nothing.
-    pub fn new(stop_at: StopAt) -> Watch {
+    /// One that has seen nothing, of a run with so many slots in its window.
+    pub fn new(stop_at: StopAt, slots: usize) -> Watch {
         Watch {
             goal: Goal::None,
             stop_at,
@@ -64,6 +70,8 @@ impl Watch {
             found: false,
             seen: None,
             stale: None,
+            trail: Trail::default(),
+            window: Window::new(slots),
         }
     }
 
@@ -102,10 +110,12 @@ impl Watch {
 
 impl Observer for Watch {
     fn wanted(&self) -> Wanted {
-        Wanted::MARKS | Wanted::STALE
+        Wanted::MARKS | Wanted::STALE | self.trail.wanted() | self.window.wanted()
     }
 
     fn event(&mut self, event: &Event) {
+        self.trail.event(event);
+        self.window.event(event);
         match event.what {
             What::Mark(Mark::FlushBegin, _) => self.found |= self.goal == Goal::Shootdown,
             What::Mark(Mark::Count, payload) => {

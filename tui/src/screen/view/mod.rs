@@ -17,18 +17,25 @@ mod compare;
 mod console;
 mod help;
 mod overview;
+mod timeline;
+mod tlb;
+mod window;
 
 use super::draw::Canvas;
 use super::export::Table;
 use super::keys::Action;
 use super::snapshot::{Interest, Snapshot};
-use super::theme::Theme;
+use super::theme::{Depth, Role, Theme};
 use ratatui::layout::{Position, Rect};
+use ratatui::style::{Modifier, Style};
 
 /// Every screen, in the order of its tab. Help is the last.
 pub fn all() -> Vec<Box<dyn View>> {
     vec![
         Box::<overview::Overview>::default(),
+        Box::<timeline::Timeline>::default(),
+        Box::<tlb::Tlb>::default(),
+        Box::<window::Window>::default(),
         Box::<compare::Compare>::default(),
         Box::<console::Console>::default(),
         Box::<help::Help>::default(),
@@ -73,4 +80,16 @@ pub trait View {
 
     /// Its figures, for CSV and JSON.
     fn table(&self, context: &Context) -> Table;
+}
+
+/// The style of something by its age in cycles: bright below `ages[0]`, dark from `ages[1]` on, or where it is not known.
+/// `series` are the colours, youngest first.
+fn aged(theme: &Theme, age: Option<u64>, ages: [u64; 2], series: [usize; 3]) -> Style {
+    let style = |n: usize| theme.style(Role::Series(series[n]));
+    match age {
+        Some(age) if age < ages[0] => style(0).add_modifier(Modifier::BOLD),
+        Some(age) if age < ages[1] => style(1),
+        _ if theme.depth == Depth::None => style(2).add_modifier(Modifier::DIM),
+        _ => style(2),
+    }
 }
