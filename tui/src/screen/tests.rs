@@ -179,9 +179,9 @@ fn arrays() -> Vec<ArrayPart> {
                 ghost: i % 5 == 3,
                 linear: 0xfdc0_0000 + ((i as u32) << 12),
                 frame: 0x1123 + i as u32,
-                write: i % 2 == 0,
-                dirty: i % 4 == 0,
-                global: i % 3 == 0,
+                write: i.is_multiple_of(2),
+                dirty: i.is_multiple_of(4),
+                global: i.is_multiple_of(3),
                 filled: 22_000_000 >> (i % 7),
                 origin: 0x1a_8000 + 4 * i as u64,
                 pte: Some(pte),
@@ -205,7 +205,13 @@ fn window() -> window::Look {
         let pte = if i <= 401 { 0x0200_0163 + (i << 12) } else { 0 };
         let given = Some(window::Given { cycle: 12_000_000 + 25_000 * i, cpu: (i % 4) as u8, times: 6 });
         let given = given.filter(|_| i < 900);
-        window::Slot { used, given, pte, holders: u64::from(i % 9 == 0), stale: u64::from(i > 980) << 2 }
+        window::Slot {
+            used,
+            given,
+            pte,
+            holders: u64::from(i.is_multiple_of(9)),
+            stale: u64::from(i > 980) << 2,
+        }
     };
     window::Look {
         start: 0xfdc0_0000,
