@@ -132,9 +132,12 @@ fn a_session_from_start_to_quit() {
         t.keys(&[pair[0]]);
         let sign = match pair[1] {
             "Overview" => "Latencies in cycles",
+            "Timeline" => "S send  > arrival",
+            "TLB" => "v valid  G global",
+            "Window" => "S stale  given last",
             "Compare" => "cycles per operation",
             "Console" => "Serial port of the guest",
-            _ => "PAUSED",
+            other => panic!("a screen without a sign: {other}"),
         };
         t.wait_for(sign);
     }
