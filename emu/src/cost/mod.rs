@@ -390,7 +390,11 @@ impl Preset {
             return Err(wrong("name", problem));
         }
         range("clock_mhz", self.clock_mhz, 1, 10_000)?;
-        range("bus_mhz", self.bus_mhz, 1, self.clock_mhz)?;
+        if !(1..=self.clock_mhz).contains(&self.bus_mhz) {
+            // Either of the two may be what was set.
+            let problem = format!("is {}; accepted are 1 to {}, the clock_mhz", self.bus_mhz, self.clock_mhz);
+            return Err(wrong("bus_mhz", problem));
+        }
         range("max_cpus", self.max_cpus, 1, crate::config::MAX_CPUS as u32)?;
         range("physical_bits", self.physical_bits, 32, 44)?;
         self.cpuid.validate().map_err(|(key, problem)| wrong(key, problem))?;
