@@ -124,6 +124,15 @@ fn a_screen_can_be_written_in_every_form() {
 }
 
 #[test]
+fn a_run_that_does_not_get_on_stops_and_says_so() {
+    let on = ". . . . . . . space";
+    let shown = headless(&["--headless", "9", "--last", "--set", "patience=1000", "--keys", on]);
+    assert!(shown.contains("LIVELOCK"), "{shown}");
+    assert!(shown.contains("livelock: no progress for 1000 cycles"), "{shown}");
+    assert!(shown.contains("the run has ended; r starts it anew, b goes back"), "{shown}");
+}
+
+#[test]
 fn small_terminals_are_told() {
     for (size, fits) in [("40x10", false), ("59x24", false), ("80x14", false), ("60x15", true)] {
         let shown = headless(&["--headless", "1", "--size", size, "--last"]);

@@ -164,10 +164,15 @@ impl Live {
 
     /// Figures of the region of interest so far, as the row has them; before it, of the warm-up.
     pub fn region(&self) -> Snapshot {
+        self.region_of(&self.machine.peek())
+    }
+
+    /// The same, by who has just looked at all figures.
+    pub fn region_of(&self, all: &Snapshot) -> Snapshot {
         match self.machine.region_of_interest() {
             (Some(begin), Some(end)) => end.since(begin),
-            (Some(begin), None) => self.machine.peek().since(begin),
-            (None, _) => self.machine.peek(),
+            (Some(begin), None) => all.since(begin),
+            (None, _) => all.clone(),
         }
     }
 

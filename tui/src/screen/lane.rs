@@ -5,7 +5,8 @@
 
 use super::engine::Setup;
 use super::history::History;
-use super::snapshot::{End, Latencies, RunView};
+use super::latency::Latencies;
+use super::snapshot::{End, RunView};
 use super::watch::{Goal, StopAt, Watch};
 use shootdown_workloads::{Live, RunError, Strategy};
 use std::sync::Arc;

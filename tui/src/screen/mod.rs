@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  engine.rs    the machines: run, pause, step, back, restart      lane.rs, watch.rs   one of them
-//!  session.rs   the engine on its own thread                       history.rs  the course of a run
+//!  session.rs   the engine on its own thread                       history.rs, latency.rs  the course of a run, its histograms
 //!  snapshot.rs  all that one frame shows                           view/       the screens, a file each
 //!  app.rs       what is shown, what a key does                     keys.rs     the table of keys
 //!  form.rs, palette.rs   what lies on top                          draw.rs, theme.rs, export.rs
@@ -21,6 +21,7 @@ pub mod headless;
 mod history;
 mod keys;
 mod lane;
+mod latency;
 pub mod live;
 pub mod options;
 mod palette;

@@ -5,8 +5,8 @@
 
 use super::engine::{Look, Pace, Setup};
 use super::history::Sample;
+use super::latency::Latencies;
 use super::watch::Watch;
-use hdrhistogram::Histogram;
 use shootdown_abi::Activity;
 use shootdown_emu::Machine;
 use shootdown_emu::cpu::{Cpu, State};
@@ -129,7 +129,8 @@ impl RunView {
     pub fn new(live: &Live, latencies: &mut Latencies) -> RunView {
         let machine = live.machine();
         latencies.update(live);
-        let region = live.region();
+        let all = machine.peek();
+        let region = live.region_of(&all);
         RunView {
             strategy: live.strategy(),
             now: machine.now(),
@@ -137,7 +138,7 @@ impl RunView {
             operations: live.operations(),
             end: None,
             cpus: machine.cpus().iter().map(cpu).collect(),
-            all: machine.peek(),
+            all,
             region,
             flush_ipis: live.collector().flush_ipis(),
             latencies: latencies.clone(),
@@ -161,84 +162,6 @@ fn cpu(c: &Cpu) -> CpuView {
         _ => Activity::Idle,
     };
     CpuView { state: c.state, activity, ring: c.cpl }
-}
-
-/// The four histograms of a run, in short.
-#[derive(Clone, Debug, Default)]
-pub struct Latencies {
-    /// From the call of kmap to a usable address.
-    pub kmap: Arc<Latency>,
-    /// From the begin of a shootdown until it is complete everywhere.
-    pub initiator: Arc<Latency>,
-    /// From the arrival of a flush IPI until its handler is done.
-    pub target: Arc<Latency>,
-    /// From a PTE change to the end of its last surviving entry.
-    pub exposure: Arc<Latency>,
-}
-
-impl Latencies {
-    /// Takes over histograms that have grown since.
-    fn update(&mut self, live: &Live) {
-        let c = live.collector();
-        let exposure = live.machine().bus().oracle.exposure();
-        let pairs = [
-            (&mut self.kmap, c.kmap()),
-            (&mut self.initiator, c.initiator()),
-            (&mut self.target, c.target()),
-            (&mut self.exposure, exposure),
-        ];
-        for (mine, histogram) in pairs {
-            if mine.count != histogram.len() {
-                *mine = Arc::new(Latency::new(histogram));
-            }
-        }
-    }
-}
-
-/// A histogram of cycles in short, its percentiles as results have them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Latency {
-    /// Values recorded.
-    pub count: u64,
-    /// Their mean.
-    pub mean: f64,
-    /// Median.
-    pub p50: u64,
-    /// 90th percentile.
-    pub p90: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// 99.9th percentile.
-    pub p999: u64,
-    /// Greatest value.
-    pub max: u64,
-    /// How many values lie in each half octave: bucket n holds those from 2^(n/2) on.
-    pub halves: Vec<u64>,
-}
-
-impl Latency {
-    /// A histogram in short.
-    pub fn new(h: &Histogram<u64>) -> Latency {
-        let mut halves = Vec::new();
-        for step in h.iter_recorded() {
-            let value = step.value_iterated_to().max(1);
-            let n = (2.0 * (value as f64).log2()).floor() as usize;
-            if halves.len() <= n {
-                halves.resize(n + 1, 0);
-            }
-            halves[n] += step.count_since_last_iteration();
-        }
-        Latency {
-            count: h.len(),
-            mean: if h.is_empty() { 0.0 } else { h.mean() },
-            p50: h.value_at_quantile(0.5),
-            p90: h.value_at_quantile(0.9),
-            p99: h.value_at_quantile(0.99),
-            p999: h.value_at_quantile(0.999),
-            max: h.max(),
-            halves,
-        }
-    }
 }
 
 /// A stale use that has stopped a run: what was used, and what stands in the page tables now.

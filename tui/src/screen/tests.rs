@@ -7,9 +7,8 @@ use super::engine::{Pace, Setup};
 use super::export;
 use super::headless::script;
 use super::history::Sample;
-use super::snapshot::{
-    ArrayPart, CpuView, End, Latencies, Latency, Part, Place, ProcessorPart, RunView, Snapshot, StaleReport,
-};
+use super::latency::{Latencies, Latency};
+use super::snapshot::{ArrayPart, CpuView, End, Part, Place, ProcessorPart, RunView, Snapshot, StaleReport};
 use super::theme::{Charset, Depth, Theme};
 use super::watch::StopAt;
 use ratatui::buffer::Buffer;
@@ -359,4 +358,22 @@ fn nothing_is_drawn_out_of_place_at_any_size() {
             );
         }
     }
+}
+
+#[test]
+fn how_a_run_ended_is_said_in_a_word() {
+    use shootdown_emu::Stop;
+    let word = |stop: Stop, problem: Option<&str>| {
+        let mut run = run(Strategy::Batched, 1);
+        let problems = problem.map(str::to_owned).into_iter().collect();
+        run.end = Some(End { text: stop.to_string(), problems });
+        super::draw::state_of(&run, Pace::Paused).0
+    };
+    assert_eq!(word(Stop::Exit(0x10), None), "FINISHED");
+    assert_eq!(word(Stop::Exit(0x10), Some("3 data errors")), "FAILED");
+    assert_eq!(word(Stop::Deadlock, Some("the run did not reach its end: deadlock")), "DEADLOCK");
+    assert_eq!(
+        word(Stop::Livelock { cycles: 7 }, Some("the run did not reach its end: livelock")),
+        "LIVELOCK"
+    );
 }
