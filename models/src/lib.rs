@@ -1,0 +1,40 @@
+//! Small models of the protocols that shared windows hang on, explored
+//! exhaustively.
+//!
+//! A run of the kernel, whatever its seed, is one interleaving. A model is small
+//! enough to run them all: for two processors, a few tasks, slots and pages, every
+//! order of steps, with speculative fills at any moment, preemption and migration.
+//! Where a scheme is sound nothing is wrong in any state; for each planted fault, and
+//! for each pool that can deadlock, there is a shortest sequence of steps that shows
+//! it, told in words.
+//!
+//! What the faults of the kernel (`fault=NAME`, `kernel-image/src/kmap/planted.rs`) are
+//! here, and who shows them: the counterexample in `models/tests/`, the run of the
+//! kernel in `workloads/tests/causes.rs`.
+//!
+//! | scheme | `fault=` | here | counterexample | kernel |
+//! |--------|----------|------|----------------|--------|
+//! | `batched` | `cr3-flush` | `global`, `Flush::Cr3` | `a_load_of_cr3_is_enough_without_g_bits_only` | `faults_of_batched_are_caught` |
+//! | | `skip-idle` | `SkipIdle` | `faults_have_counterexamples` | the same |
+//! | | `drop-lock` | `DropLock` | the same | the same |
+//! | | `early-ack` | `EarlyAck` | the same | the same |
+//! | | `flush-first` | `FlushFirst` | the same | the same |
+//! | | `no-recheck` | `NoRecheck` | `a_page_that_nobody_looks_for_again_gets_two_slots` | the same |
+//! | | | `Preempted` | `faults_have_counterexamples` | not planted: a lock's holder keeps its processor |
+//! | | | `IrqsOff` | `spinning_with_interrupts_off_deadlocks_against_the_flush` | not planted |
+//! | `deferred-*` | `a` to `d` | `A` to `D` | `faults_in_epochs_and_invalidations_have_counterexamples` | `faults_of_deferred_seq_in_epochs_and_invalidations_are_caught`, `faults_of_deferred_local_are_caught` |
+//! | | `f` to `i` | `F` to `I` | `faults_in_switches_have_counterexamples`; `I` with `A` | `faults_of_deferred_seq_in_switches_and_global_slots_are_caught`, `faults_of_deferred_local_are_caught` |
+//! | | `e`, `j`, `k`, `l` | `E`, `J`, `K`, `L` | with `A` | `rare_faults_of_deferred_seq_are_caught`, `rare_faults_of_deferred_local_are_caught` |
+//! | | `m` | `M` | `faults_in_switches_have_counterexamples` | `rare_faults_of_deferred_local_are_caught` |
+//! | | | `IrqsOff` | `a_flush_of_all_with_interrupts_off_deadlocks_against_its_like` | asserted against in `mm/flush.rs` |
+//!
+//! `search` is the search, `tlb` what a processor may hold, and every other file a
+//! protocol, which opens with what stands for which lines of the kernel and what is
+//! left out.
+
+pub mod batched;
+pub mod deferred;
+pub mod search;
+pub mod tlb;
+
+pub use search::{Report, Verdict, explore};
