@@ -135,7 +135,7 @@ fn a_session_from_start_to_quit() {
             "Timeline" => "S send  > arrival",
             "TLB" => "v valid  G global",
             "Window" => "S stale  given last",
-            "Compare" => "cycles per operation",
+            "Compare" => "TLB misses per ",
             "Console" => "Serial port of the guest",
             other => panic!("a screen without a sign: {other}"),
         };

@@ -1,11 +1,13 @@
 //! Compare: the same load under several strategies, in lock-step; bars against the first.
 //!
 //! The guest tells its operations when a task is done, so while a run is under way figures are
-//! by kmap instead (for most loads the same), and at the end by operation, as in results.
+//! by kmap instead (for most loads the same), and at the end by operation, as in results; their
+//! names say which.
 
 use super::{Context, View};
 use crate::screen::draw::{Canvas, grouped, percent, short, state_of};
 use crate::screen::export::Table;
+use crate::screen::latency::Latency;
 use crate::screen::snapshot::RunView;
 use crate::screen::theme::Role;
 use ratatui::layout::Rect;
@@ -15,56 +17,96 @@ use shootdown_abi::{Activity, Counter};
 #[derive(Default)]
 pub struct Compare;
 
+/// What figures are divided by: the work that all runs can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Per {
+    /// While one is under way.
+    Kmap,
+    /// At the end.
+    Operation,
+}
+
+impl Per {
+    fn new(runs: &[RunView]) -> Per {
+        if runs.iter().all(|r| r.end.is_some()) { Per::Operation } else { Per::Kmap }
+    }
+
+    /// `n` for each; `None`: no work was done yet.
+    fn of(self, run: &RunView, n: u64) -> Option<f64> {
+        let work = match self {
+            Per::Kmap => run.region.guest(Counter::Kmaps),
+            Per::Operation => run.operations,
+        };
+        (work > 0).then(|| n as f64 / work as f64)
+    }
+
+    /// A name that ends in "op" by its right name.
+    fn name(self, text: &str) -> String {
+        match (self, text.strip_suffix("op")) {
+            (Per::Kmap, Some(text)) => format!("{text}kmap"),
+            _ => text.to_owned(),
+        }
+    }
+}
+
 /// A figure that is compared; less is better.
 struct Metric {
     name: &'static str,
     /// The column of results that it equals at the end.
     column: &'static str,
-    value: fn(&RunView) -> f64,
+    /// `None`: nothing was measured yet.
+    value: fn(&RunView, Per) -> Option<f64>,
 }
 
-fn per_op(run: &RunView, n: u64) -> f64 {
-    let operations = if run.end.is_some() { run.operations } else { run.region.guest(Counter::Kmaps) };
-    if operations == 0 { 0.0 } else { n as f64 / operations as f64 }
+fn activity(run: &RunView, per: Per, activity: Activity) -> Option<f64> {
+    per.of(run, run.region.ledger().activity[activity as usize])
 }
 
-fn activity(run: &RunView, activity: Activity) -> f64 {
-    per_op(run, run.region.ledger().activity[activity as usize])
+fn of_latency(latency: &Latency, value: f64) -> Option<f64> {
+    (latency.count > 0).then_some(value)
 }
 
 const METRICS: [Metric; 9] = [
     Metric {
-        name: "cycles per operation",
+        name: "cycles per op",
         column: "cycles_per_op",
-        value: |r| per_op(r, r.region.cycles()) * r.cpus.len() as f64,
+        value: |r, per| per.of(r, r.region.cycles() * r.cpus.len() as u64),
     },
-    Metric { name: "kmap, mean", column: "kmap_latency.mean", value: |r| r.latencies.kmap.mean },
-    Metric { name: "kmap, p99", column: "kmap_latency.p99", value: |r| r.latencies.kmap.p99 as f64 },
+    Metric {
+        name: "kmap, mean",
+        column: "kmap_latency.mean",
+        value: |r, _| of_latency(&r.latencies.kmap, r.latencies.kmap.mean),
+    },
+    Metric {
+        name: "kmap, p99",
+        column: "kmap_latency.p99",
+        value: |r, _| of_latency(&r.latencies.kmap, r.latencies.kmap.p99 as f64),
+    },
     Metric {
         name: "shootdown, mean",
         column: "initiator_latency.mean",
-        value: |r| r.latencies.initiator.mean,
+        value: |r, _| of_latency(&r.latencies.initiator, r.latencies.initiator.mean),
     },
-    Metric { name: "flush IPIs per op", column: "flush_ipis/op", value: |r| per_op(r, r.flush_ipis) },
+    Metric { name: "flush IPIs per op", column: "flush_ipis/op", value: |r, per| per.of(r, r.flush_ipis) },
     Metric {
         name: "TLB misses per op",
         column: "dtlb_misses/op",
-        value: |r| per_op(r, r.region.totals().dtlb_misses),
+        value: |r, per| per.of(r, r.region.totals().dtlb_misses),
     },
     Metric {
         name: "ack-wait per op",
         column: "ledger.ack-wait/op",
-        value: |r| activity(r, Activity::AckWait),
+        value: |r, per| activity(r, per, Activity::AckWait),
     },
     Metric {
         name: "IPI handler per op",
         column: "ledger.ipi-handler/op",
-        value: |r| activity(r, Activity::IpiHandler),
+        value: |r, per| activity(r, per, Activity::IpiHandler),
     },
     Metric {
         name: "lock spin per op",
         column: "ledger.lock-spin/op",
-        value: |r| activity(r, Activity::LockSpin),
+        value: |r, per| activity(r, per, Activity::LockSpin),
     },
 ];
 
@@ -110,11 +152,12 @@ impl View for Compare {
     }
 
     fn table(&self, c: &Context) -> Table {
-        let names: Vec<_> =
-            ["strategy", "operations"].into_iter().chain(METRICS.iter().map(|m| m.column)).collect();
-        let mut table = Table::new(&names);
+        let per = Per::new(&c.snapshot.runs);
+        let mut table = Table::new(&["strategy", "operations"]);
+        table.columns.extend(METRICS.iter().map(|m| per.name(m.column)));
         for run in &c.snapshot.runs {
-            let figures = METRICS.iter().map(|m| (m.value)(run).to_string());
+            let figures =
+                METRICS.iter().map(|m| (m.value)(run, per).map_or_else(String::new, |v| v.to_string()));
             table
                 .row([run.strategy.name().to_owned(), run.operations.to_string()].into_iter().chain(figures));
         }
@@ -151,25 +194,28 @@ fn draw_runs(c: &Context, area: Rect, canvas: &mut Canvas) {
 
 fn draw_metric(c: &Context, metric: &Metric, area: Rect, compact: bool, canvas: &mut Canvas) {
     let runs = &c.snapshot.runs;
-    let values: Vec<f64> = runs.iter().map(metric.value).collect();
-    let top = values.iter().copied().fold(0.0, f64::max);
+    let per = Per::new(runs);
+    let name = per.name(metric.name);
+    let values: Vec<Option<f64>> = runs.iter().map(|r| (metric.value)(r, per)).collect();
+    let top = values.iter().flatten().copied().fold(0.0, f64::max);
     let mut line = Rect { height: 1, ..area };
     if !compact {
-        canvas.section(Rect { width: area.width.saturating_sub(1), ..line }, metric.name);
+        canvas.section(Rect { width: area.width.saturating_sub(1), ..line }, &name);
         line.y += 1;
     }
     for (i, (run, &value)) in runs.iter().zip(&values).enumerate() {
-        let label = if compact && i == 0 { metric.name } else { run.strategy.name() };
+        let label = if compact && i == 0 { &name } else { run.strategy.name() };
         canvas.put_in(line, 1, label, if compact && i == 0 { Role::Title } else { Role::Series(i) });
-        canvas.put_right(line, 32, &figure(value), Role::Text);
-        let against = match values[0] {
+        canvas.put_right(line, 32, &value.map_or_else(|| "-".into(), figure), Role::Text);
+        let against = match (value, values[0]) {
             _ if i == 0 => String::new(),
-            first if first > 0.0 => format!("x {:.2}", value / first),
+            (Some(value), Some(first)) if first > 0.0 => format!("x {:.2}", value / first),
             _ => "-".into(),
         };
         canvas.put_right(line, 41, &against, Role::Faint);
         let bar = Rect { x: line.x + 43, width: line.width.saturating_sub(45), ..line };
-        canvas.bar(bar, if top > 0.0 { value / top } else { 0.0 }, c.theme.style(Role::Series(i)));
+        let share = if top > 0.0 { value.unwrap_or(0.0) / top } else { 0.0 };
+        canvas.bar(bar, share, c.theme.style(Role::Series(i)));
         line.y += 1;
     }
 }
