@@ -28,12 +28,33 @@
 //! | | `m` | `M` | `faults_in_switches_have_counterexamples` | `rare_faults_of_deferred_local_are_caught` |
 //! | | | `IrqsOff` | `a_flush_of_all_with_interrupts_off_deadlocks_against_its_like` | asserted against in `mm/flush.rs` |
 //!
+//! Which pools of kmaps for page tables deadlock (`pools`, `models/tests/pools.rs`; the
+//! paths are in `pools/paths.rs`):
+//!
+//! | pool | holds | deadlocks |
+//! |------|-------|-----------|
+//! | one for all | where a task holds one at a time | by every path that holds two |
+//! | `series` | | mremap: two of one pool; fork: pages mix |
+//! | `series-strict` | while all paths keep its order: fork, mremap and faults in holes; or fork, mremap and reads that fault | reads that fault together with faults in holes, which take pages and tables in opposite orders; a read that faults in a hole, by itself |
+//! | `reserve` of 2 | for all paths but the last | a read that faults in a hole holds three |
+//! | `reserve` of 3 | for all paths | |
+//! | the gate of `kmap/pair.rs` | for copies and single kmaps | |
+//!
+//! All of them deadlock when memory is freed by way of a kmap that may sleep while tasks
+//! hold theirs and wait for memory: swap-out has to use an atomic kmap.
+//!
+//! What only a speculative fill can show: faults `b`, `c` and `d` of `deferred-*`, and
+//! `flush-first` of `batched`. Fault `j` needs none: a task that arrives with a slot in
+//! its hands uses it there without a check. And the finder of a conflict need not wait for
+//! the others, nor tell them: `deferred-local` leaves out what `deferred-seq` does not need.
+//!
 //! `search` is the search, `tlb` what a processor may hold, and every other file a
 //! protocol, which opens with what stands for which lines of the kernel and what is
 //! left out.
 
 pub mod batched;
 pub mod deferred;
+pub mod pools;
 pub mod search;
 pub mod tlb;
 

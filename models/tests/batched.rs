@@ -10,7 +10,7 @@ fn report(name: &str, model: Batched) -> Report {
     report
 }
 
-/// The same load is sound without the fault, and with it something is wrong.
+/// With the fault something is wrong; without it the same load is sound, as tested beside.
 fn wrong(fault: Fault, model: Batched) -> Report {
     let report = report(&format!("{fault:?}"), Batched { fault: Some(fault), ..model });
     assert!(matches!(report.verdict, Verdict::Wrong(_)), "{report}");
