@@ -36,9 +36,13 @@ impl Machine {
                 let pass = self.runners[i].pass_cost();
                 let last = c.event_at.saturating_sub(pass);
                 // Where it would stand at the end of the run: none waits for it longer.
-                let limit = self.config.max_cycles.unwrap_or(u64::MAX).saturating_sub(c.clock);
-                let end = limit.div_ceil(pass.max(1)).saturating_mul(pass);
-                last.max(c.clock).min(c.clock + end.min(LONGEST_SLICE))
+                let left = self.config.max_cycles.unwrap_or(u64::MAX).saturating_sub(c.clock);
+                let most = if left < LONGEST_SLICE {
+                    left.div_ceil(pass.max(1)).saturating_mul(pass).min(LONGEST_SLICE)
+                } else {
+                    LONGEST_SLICE
+                };
+                last.max(c.clock).min(c.clock + most)
             }
             State::Running => c.clock.max(c.order_until),
             State::Halted | State::WaitForSipi => c.event_at.max(c.clock),
