@@ -260,9 +260,11 @@ pub struct Calibrate {
 
 /// Options of `experiment`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 every check holds; 1 one does not; 2 bad usage or input.")]
+#[command(
+    after_help = "Exit status: 0 every run is sound and every check holds, whatever the verdict; 1 one is or does not; 2 bad usage or input."
+)]
 pub struct Experiment {
-    /// Name of the experiment (`list experiments`), all, or list
+    /// Name of the experiment (`list experiments`), list, or all: every question but `validation`
     pub name: String,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = ListFormat::Text)]
@@ -270,7 +272,7 @@ pub struct Experiment {
     /// Write the result to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Run fewer points and operations
+    /// Run fewer seeds, settings and operations
     #[arg(long)]
     pub quick: bool,
     /// Write the document with its figures into this directory as well

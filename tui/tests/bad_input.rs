@@ -113,3 +113,16 @@ fn an_existing_result_survives_a_run_that_is_refused() {
     refused(&["run", "--out", text(&new), "--set", "pages=4", "--set", "tasks=64"], &["pages=4"]);
     assert!(!new.exists(), "an empty result is left behind");
 }
+
+#[test]
+fn experiments() {
+    refused(&["experiment", "rmap"], &["no experiment 'rmap'", "invlpg-vs-batch", "validation", "all, list"]);
+    refused(
+        &["experiment", "deferred", "--quick", "--write", "/no/such/dir"],
+        &["--write", "/no/such/dir", "exists"],
+    );
+    refused(
+        &["experiment", "deferred", "--quick", "--out", "/no/such/dir/a"],
+        &["/no/such/dir/a", "cannot write"],
+    );
+}

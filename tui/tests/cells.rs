@@ -186,8 +186,8 @@ fn lists_completions_and_manual() {
         ),
         (&["list", "strategies"], &["lowmem", "deferred-seq", "cr3-flush", "Tweedie"]),
         (&["list", "workloads"], &["kmap-storm", "pagecache-read", "fork-cow", "footprint"]),
-        (&["list", "experiments"], &["validation", "published"]),
-        (&["experiment", "list"], &["validation"]),
+        (&["list", "experiments"], &["validation", "published", "invlpg-vs-batch", "Tweedie"]),
+        (&["experiment", "list"], &["validation", "deferred"]),
         (&["completions", "bash"], &["compare", "--strategies"]),
         (&["man"], &[".TH", "SHOOTDOWN COMPARE", "max\\-cycles"]),
     ] {

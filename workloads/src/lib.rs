@@ -21,6 +21,7 @@
 //! | several runs side by side | `compare.rs` |
 //! | several seeds: medians, intervals, pairs | `seeds/`, `statistics.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
+//! | questions of the mailing lists, answered by experiment | `experiment/`, a file each |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
 //! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs`; metrics `figures.rs` |
 //! | the state of a machine that got stuck | `state.rs` |
@@ -32,6 +33,7 @@ pub mod collect;
 pub mod compare;
 pub mod config_file;
 pub mod csv;
+pub mod experiment;
 pub mod export;
 pub mod figures;
 pub mod image;
@@ -51,6 +53,7 @@ pub mod strategy;
 pub mod summary;
 pub mod sweep;
 pub mod table;
+pub mod text_table;
 pub mod timeline;
 pub mod validation;
 pub mod waits;

@@ -2,6 +2,7 @@
 //!
 //! `SHOOTDOWN_WRITE_SCHEMAS=1 cargo test -p shootdown-workloads schemas` writes them.
 
+use crate::experiment::Answer;
 use crate::report::Report;
 use crate::sweep::store::Finished;
 use std::path::Path;
@@ -13,9 +14,11 @@ fn schema<T: schemars::JsonSchema>() -> String {
 #[test]
 fn the_schemas_are_those_of_the_types() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schemas");
-    for (name, text) in
-        [("report.schema.json", schema::<Report>()), ("cell.schema.json", schema::<Finished>())]
-    {
+    for (name, text) in [
+        ("report.schema.json", schema::<Report>()),
+        ("cell.schema.json", schema::<Finished>()),
+        ("experiment.schema.json", schema::<Answer>()),
+    ] {
         let path = dir.join(name);
         if std::env::var_os("SHOOTDOWN_WRITE_SCHEMAS").is_some() {
             std::fs::create_dir_all(&dir).unwrap();

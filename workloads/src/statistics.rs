@@ -74,6 +74,10 @@ impl Interval {
     /// Median and 95 % percentile-bootstrap interval of values over seeds. `None` for no value.
     pub fn of(values: &[f64]) -> Option<Interval> {
         let middle = median(values)?;
+        if values.iter().all(|v| *v == middle) {
+            // So are all resamples.
+            return Some(Interval { median: middle, low: middle, high: middle, n: values.len() });
+        }
         let mut resampled = Vec::with_capacity(values.len());
         let (low, high) = bootstrap(values.len(), |sample| {
             resampled.clear();
@@ -130,6 +134,13 @@ impl Pairs {
         Interval::of(&self.0.iter().map(|(a, b)| b - a).collect::<Vec<_>>())
     }
 
+    /// The interval of how much farther apart the two are than those of `part` on the same seeds; `None` without a pair. Both
+    /// have the same seeds.
+    pub fn beyond(&self, part: &Pairs) -> Option<Interval> {
+        let more = self.0.iter().zip(&part.0).map(|((a, b), (c, d))| (b - a) - (d - c));
+        Interval::of(&more.collect::<Vec<_>>())
+    }
+
     /// On how many seeds `a` is less than `b`.
     pub fn less(&self) -> usize {
         self.0.iter().filter(|(a, b)| a < b).count()
@@ -180,6 +191,9 @@ mod tests {
         assert_eq!((ratio.median, ratio.low, ratio.high, ratio.n), (2.0, 2.0, 2.0, 2));
         let difference = pairs.difference().unwrap();
         assert_eq!((difference.median, difference.low, difference.high, pairs.less()), (20.0, 10.0, 30.0, 2));
+        // 10 and 30 more, of which 4 and 4 are told.
+        let part = Pairs::new(&[(1, 1.0), (3, 2.0)], &[(1, 5.0), (3, 6.0)]);
+        assert_eq!(pairs.beyond(&part).unwrap().median, 16.0);
         let none = Pairs::new(&a, &[(9, 1.0)]);
         assert_eq!((none.ratio(), none.difference(), none.less()), (None, None, 0));
     }

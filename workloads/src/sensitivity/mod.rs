@@ -139,12 +139,23 @@ pub fn sweep(
     base: &[Row],
     interrupt: &Arc<AtomicBool>,
 ) -> Result<Option<Sensitivity>, RunError> {
-    let varied = varied(&cell.machine.preset)?;
+    let cells: Vec<Cell> = strategies.iter().map(|&strategy| cell.with(strategy)).collect();
+    sweep_cells(&cells, base, interrupt)
+}
+
+/// The same of cells that differ in more than their strategies, but have one preset. `base` is named by what stands for the
+/// strategy in its rows.
+pub fn sweep_cells(
+    cells: &[Cell],
+    base: &[Row],
+    interrupt: &Arc<AtomicBool>,
+) -> Result<Option<Sensitivity>, RunError> {
+    let varied = cells.first().map_or(Ok(Vec::new()), |cell| varied(&cell.machine.preset))?;
     let variants = varied.iter().flat_map(|v| [&v.low.1, &v.high.1]);
     let jobs: Vec<(Cell, bool)> = variants
         .flat_map(|v| {
-            strategies.iter().map(|&strategy| {
-                let mut cell = cell.with(strategy);
+            cells.iter().map(|cell| {
+                let mut cell = cell.clone();
                 cell.machine.preset = v.preset.clone();
                 (cell, v.differs)
             })
@@ -155,7 +166,7 @@ pub fn sweep(
     if outcomes.iter().flatten().any(|o| o.stop == Stop::Interrupted) {
         return Ok(None);
     }
-    let mut moves = outcomes.chunks(strategies.len().max(1)).map(|end| {
+    let mut moves = outcomes.chunks(cells.len().max(1)).map(|end| {
         base.iter().zip(end).map(|(row, outcome)| Move::new(row, outcome.as_ref())).collect::<Vec<_>>()
     });
     let mut end = |value| End { value, strategies: moves.next().unwrap_or_default() };

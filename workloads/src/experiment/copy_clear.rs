@@ -1,0 +1,90 @@
+//! Q13: two local addresses for copying and clearing, or the recycled window of page_kva?
+//!
+//! The load copies and clears: children write to memory that they share with their parent. A copy needs two pages mapped at
+//! once, which is what the two addresses are for.
+
+use super::Question;
+use super::claim::{Conclusion, compared};
+use super::figure::Chart;
+use super::measured::Measured;
+use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
+use crate::strategy::Strategy;
+use crate::validation::Effort;
+
+/// The question.
+pub const QUESTION: Question = Question {
+    name: "copy-clear",
+    number: "Q13",
+    question: "two local temporary addresses for copy and clear, against a recycled page_kva window",
+    asked_by: "Jelinek, Miller, in Tweedie's discussion, 1999",
+    expectation: "open: addresses local through the task's own page table need no invalidation elsewhere, but one here for every \
+                  use",
+    plan,
+    conclude,
+    threats: &[
+        "the two addresses need a page table for each address space, whose memory is not counted",
+        "threads of one address space on two processors would collide on them; the load's processes have one thread each",
+    ],
+};
+
+const PAIR: &str = "copy-clear";
+const SEQ: &str = "deferred-seq";
+const LOCAL: &str = "deferred-local";
+const ATOMIC: &str = "atomic";
+const COST: &str = "cycles_per_op";
+
+fn plan(effort: Effort) -> Plan {
+    let arms = vec![
+        Arm::plain(Strategy::CopyClear),
+        Arm::plain(Strategy::DeferredSeq),
+        Arm::plain(Strategy::DeferredLocal),
+        Arm::plain(Strategy::Atomic),
+        LOWMEM,
+        IDEAL,
+        // Without invalidation the kernel's own copies take other slots, so only a load that reads files can be wrong.
+        Arm::unsafe_control("copy-clear, never", Strategy::CopyClear).only(&["pagecache-read"]),
+    ];
+    let base = [
+        ("workload", "fork-cow"),
+        ("pages", "128"),
+        ("ops", "64"),
+        ("rounds", if effort == Effort::Full { "3" } else { "2" }),
+        ("warmup", "1"),
+    ];
+    let mut plan = Plan::new(effort, SEQ, arms, &[]);
+    plan.base.retain(|(key, _)| !["workload", "pages", "ops", "warmup"].contains(&key.as_str()));
+    plan.put(&base);
+    plan.usual(&["1", "2", "8"], &["1"]);
+    plan.factor("window", &["32", "1024"], &["1024"]);
+    plan.factor("tasks", &["4"], &[]);
+    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
+    plan.setting("load", "pagecache-read", &reads);
+    plan
+}
+
+fn conclude(m: &Measured) -> Conclusion {
+    let mut verdict = format!("Copying on write on four processors, {}", compared(m, BASE, COST, PAIR, SEQ));
+    verdict += &format!(", {}", compared(m, BASE, COST, PAIR, LOCAL));
+    verdict += &format!("; on one {}. ", compared(m, "cpus=1", COST, PAIR, SEQ));
+    verdict += &format!("Against slots of the processor's own, {}. ", compared(m, BASE, COST, ATOMIC, PAIR));
+    let pays = |arm| m.median(BASE, arm, "pays.all");
+    if let (Some(pair), Some(seq)) = (pays(PAIR), pays(SEQ)) {
+        verdict += &format!(
+            "Maps, flushes and their locks are {pair:.0} cycles of a copied page with the two addresses and {seq:.0} with the window."
+        );
+    }
+    Conclusion {
+        verdict,
+        pairs: vec![(PAIR, SEQ), (PAIR, LOCAL)],
+        metric: COST,
+        more: vec![("invlpg_per_op", "invlpg/operations"), ("conflicts_per_recycle", "conflicts/recycles")],
+        charts: vec![Chart::bars(
+            m,
+            "",
+            "Two local addresses against a recycled window (base: fork-cow)",
+            (COST, "cycles for an operation"),
+            &[BASE, "cpus=1", "cpus=8", "window=1024", "pagecache-read", "cpu=haswell-ep"],
+            &[PAIR, SEQ, LOCAL, ATOMIC, "lowmem", "ideal"],
+        )],
+    }
+}

@@ -1,0 +1,229 @@
+//! The figures of all runs of an experiment, and what is asked of them.
+//!
+//! A figure is a metric of `figures.rs` (`A`, or `A/B` for a ratio), or one of these, in cycles for each operation:
+//!
+//! | name | who pays for what |
+//! |---|---|
+//! | `pays.map` | the task that maps: the kmap itself, without what follows |
+//! | `pays.initiator` | the task that flushes: sending, its own flush, waiting for acknowledgements |
+//! | `pays.target` | processors that are asked to flush |
+//! | `pays.flush` | initiator and target together |
+//! | `pays.unlocked` | these and the one that maps: everybody but the waiters for a lock |
+//! | `pays.lock` | tasks that spin for a lock |
+//! | `pays.all` | all of them: what the ledger attributes to the scheme |
+//! | `refill` | anybody: TLB entries fetched again after a flush; part of whatever was being done then |
+
+use super::ExperimentError;
+use super::plan::{Arm, BASE, Plan, Role, Setting};
+use crate::figures::figures;
+use crate::report::Row;
+use crate::run::{RunError, run};
+use crate::statistics::{Interval, Pairs};
+use rayon::prelude::*;
+use shootdown_emu::Stop;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Its seed.
+    pub seed: u64,
+    /// Its figures; none when it did not reach its end.
+    pub figures: BTreeMap<String, f64>,
+    /// What went wrong.
+    pub problems: Vec<String>,
+}
+
+/// Figures for each operation that are sums of others.
+const PER_OPERATION: [(&str, &[&str]); 8] = [
+    ("pays.map", &["activity.kmap"]),
+    ("pays.initiator", &["activity.flush-init", "activity.ack-wait"]),
+    ("pays.target", &["activity.ipi-handler"]),
+    ("pays.flush", &["activity.flush-init", "activity.ack-wait", "activity.ipi-handler"]),
+    ("pays.unlocked", &["activity.kmap", "activity.flush-init", "activity.ack-wait", "activity.ipi-handler"]),
+    ("pays.lock", &["activity.lock-spin"]),
+    (
+        "pays.all",
+        &[
+            "activity.kmap",
+            "activity.flush-init",
+            "activity.ack-wait",
+            "activity.ipi-handler",
+            "activity.lock-spin",
+        ],
+    ),
+    ("refill", &["kind.refill-invlpg", "kind.refill-cr3", "kind.refill-global"]),
+];
+
+impl Sample {
+    /// The figures of a row that reached its end.
+    pub fn new(seed: u64, row: &Row, complete: bool) -> Sample {
+        let mut all = BTreeMap::new();
+        if complete && row.operations > 0 {
+            all.extend(figures(row).into_iter().map(|f| (f.metric, f.value.number())));
+            for (name, parts) in PER_OPERATION {
+                let cycles: f64 = parts.iter().filter_map(|part| all.get(*part)).sum();
+                all.insert(name.into(), cycles / row.operations as f64);
+            }
+        }
+        Sample { seed, figures: all, problems: row.problems() }
+    }
+
+    /// A metric; `None` where there is none, and for a division by 0.
+    fn metric(&self, name: &str) -> Option<f64> {
+        match name.split_once('/') {
+            None => self.figures.get(name).copied(),
+            Some((above, below)) => {
+                let below = *self.figures.get(below)?;
+                (below != 0.0).then_some(*self.figures.get(above)? / below)
+            }
+        }
+    }
+}
+
+/// All runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// What was run.
+    pub plan: Plan,
+    /// By setting and arm, by name; each by seed.
+    runs: BTreeMap<(String, &'static str), Vec<Sample>>,
+}
+
+impl Measured {
+    /// Runs a plan, cells side by side.
+    pub fn run(
+        name: &'static str,
+        plan: Plan,
+        interrupt: &Arc<AtomicBool>,
+    ) -> Result<Measured, ExperimentError> {
+        let jobs = plan.runs_in_order();
+        let one = |&(s, a, seed): &(usize, usize, u64)| -> Result<Option<Sample>, ExperimentError> {
+            let (setting, arm) = (&plan.settings[s], &plan.arms[a]);
+            let failed = |source: RunError| ExperimentError::Cell {
+                experiment: name,
+                cell: format!("{}, {}, seed {seed}", setting.name, arm.name),
+                source: source.into(),
+            };
+            let cell = plan.cell(setting, arm, seed).map_err(RunError::from).map_err(failed)?;
+            let outcome = run(&cell, interrupt).map_err(failed)?;
+            let sample = Sample::new(seed, &outcome.row, outcome.is_complete());
+            Ok((outcome.stop != Stop::Interrupted).then_some(sample))
+        };
+        let samples: Vec<_> = jobs.par_iter().with_max_len(1).map(one).collect();
+        let mut runs: BTreeMap<(String, &'static str), Vec<Sample>> = BTreeMap::new();
+        for (&(s, a, _), sample) in jobs.iter().zip(samples) {
+            let Some(sample) = sample? else { return Err(ExperimentError::Interrupted(name)) };
+            runs.entry((plan.settings[s].name.clone(), plan.arms[a].name)).or_default().push(sample);
+        }
+        Ok(Measured { plan, runs })
+    }
+
+    /// Runs that were made elsewhere: by setting, arm and seed.
+    pub fn of(plan: Plan, samples: impl Fn(&Setting, &Arm, u64) -> Sample) -> Measured {
+        let mut runs: BTreeMap<(String, &'static str), Vec<Sample>> = BTreeMap::new();
+        for (s, a, seed) in plan.runs_in_order() {
+            let (setting, arm) = (&plan.settings[s], &plan.arms[a]);
+            runs.entry((setting.name.clone(), arm.name)).or_default().push(samples(setting, arm, seed));
+        }
+        Measured { plan, runs }
+    }
+
+    /// The runs of an arm in a setting.
+    pub fn samples(&self, setting: &str, arm: &str) -> &[Sample] {
+        let all = self.runs.iter().find(|((s, a), _)| s == setting && *a == arm);
+        all.map_or(&[], |(_, samples)| samples)
+    }
+
+    fn role(&self, arm: &str) -> Role {
+        self.plan.arms.iter().find(|a| a.name == arm).map_or(Role::Scheme, |a| a.role)
+    }
+
+    /// A metric by seed. A run that found something wrong has none, unless its arm is there to be wrong.
+    pub fn values(&self, setting: &str, arm: &str, metric: &str) -> Vec<(u64, f64)> {
+        let wrong = self.role(arm) == Role::Unsafe;
+        let sound = self.samples(setting, arm).iter().filter(|s| wrong || s.problems.is_empty());
+        sound.filter_map(|s| Some((s.seed, s.metric(metric)?))).collect()
+    }
+
+    /// Median and interval of a metric.
+    pub fn interval(&self, setting: &str, arm: &str, metric: &str) -> Option<Interval> {
+        let values: Vec<f64> = self.values(setting, arm, metric).into_iter().map(|(_, v)| v).collect();
+        Interval::of(&values)
+    }
+
+    /// The median of a metric.
+    pub fn median(&self, setting: &str, arm: &str, metric: &str) -> Option<f64> {
+        Some(self.interval(setting, arm, metric)?.median)
+    }
+
+    /// Two arms of a setting, seed by seed.
+    pub fn pairs(&self, setting: &str, metric: &str, a: &str, b: &str) -> Pairs {
+        Pairs::new(&self.values(setting, a, metric), &self.values(setting, b, metric))
+    }
+
+    /// How many times `a` arm `b` takes.
+    pub fn ratio(&self, setting: &str, metric: &str, a: &str, b: &str) -> Option<Interval> {
+        self.pairs(setting, metric, a, b).ratio()
+    }
+
+    /// How much more than `a` arm `b` takes.
+    pub fn difference(&self, setting: &str, metric: &str, a: &str, b: &str) -> Option<Interval> {
+        self.pairs(setting, metric, a, b).difference()
+    }
+
+    /// One arm in two settings, seed by seed: how many times `from` it takes in `to`.
+    pub fn moved(&self, metric: &str, arm: &str, from: &str, to: &str) -> Option<Interval> {
+        Pairs::new(&self.values(from, arm, metric), &self.values(to, arm, metric)).ratio()
+    }
+
+    /// Settings along a factor with the base among them, by x.
+    pub fn along(&self, factor: &str) -> Vec<(f64, &str)> {
+        let base = self.plan.base_value(factor);
+        let settings = self.plan.settings.iter().filter_map(|s| {
+            let x = if s.name == BASE { base } else { s.x.filter(|_| s.factor == factor) };
+            Some((x?, s.name.as_str()))
+        });
+        let mut all: Vec<_> = settings.collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all
+    }
+
+    /// Points of a curve along a factor.
+    pub fn curve(&self, factor: &str, arm: &str, metric: &str) -> Vec<(f64, Interval)> {
+        let points = self.along(factor).into_iter();
+        points.filter_map(|(x, setting)| Some((x, self.interval(setting, arm, metric)?))).collect()
+    }
+
+    /// Where along a factor the medians of two arms cross, on straight lines between neighbouring points.
+    pub fn crossing(&self, factor: &str, metric: &str, a: &str, b: &str) -> Option<f64> {
+        let (a, b) = (self.curve(factor, a, metric), self.curve(factor, b, metric));
+        let gaps: Vec<(f64, f64)> = a
+            .iter()
+            .filter_map(|(x, i)| {
+                let other = b.iter().find(|(at, _)| at == x)?;
+                Some((*x, i.median - other.1.median))
+            })
+            .collect();
+        let crosses = gaps.windows(2).find(|pair| pair[0].1 * pair[1].1 < 0.0)?;
+        let ((x0, g0), (x1, g1)) = (crosses[0], crosses[1]);
+        Some(x0 + (x1 - x0) * g0 / (g0 - g1))
+    }
+
+    /// What went wrong where nothing may, and where nothing did that has to, a line each.
+    pub fn problems(&self) -> Vec<String> {
+        let sound = self.runs.iter().filter(|((_, arm), _)| self.role(arm) != Role::Unsafe);
+        let of = |((setting, arm), samples): (&(String, &'static str), &Vec<Sample>)| {
+            let told = samples.iter().flat_map(|s| s.problems.iter().map(move |p| (s.seed, p)));
+            told.map(|(seed, p)| format!("{setting}, {arm}, seed {seed}: {p}")).collect::<Vec<_>>()
+        };
+        let caught = |samples: &Vec<Sample>| samples.iter().any(|s| !s.problems.is_empty());
+        let unseen =
+            self.runs.iter().filter(|((_, arm), samples)| self.role(arm) == Role::Unsafe && !caught(samples));
+        let told = unseen
+            .map(|((setting, arm), _)| format!("{setting}, {arm}: nothing was found wrong under any seed"));
+        sound.flat_map(of).chain(told).collect()
+    }
+}

@@ -1,0 +1,181 @@
+//! Made-up runs: does a verdict come out otherwise when the figures do? And real ones: same bytes from any number of threads?
+
+use super::*;
+use crate::experiment::plan::{BASE, IDEAL, LONGER, LOWMEM};
+use crate::strategy::Strategy;
+use std::collections::BTreeMap;
+
+/// A run with this cost for an operation, all else in proportion.
+fn sample(seed: u64, cost: f64) -> Sample {
+    let mut figures: BTreeMap<String, f64> = BTreeMap::new();
+    for name in [
+        "cycles_per_op",
+        "wall_cycles_per_op",
+        "kmap_latency.p50",
+        "kmap_latency.p99",
+        "exposure.p99",
+        "pays.map",
+        "pays.initiator",
+        "pays.target",
+        "pays.lock",
+        "pays.flush",
+        "pays.unlocked",
+        "pays.all",
+        "refill",
+        "initiator_latency.p50",
+        "invlpg",
+        "flush_ipis",
+        "recycles",
+    ] {
+        figures.insert(name.into(), cost);
+    }
+    figures.insert("operations".into(), 1000.0);
+    figures.insert("conflicts".into(), cost / 10.0);
+    Sample { seed, figures, problems: Vec::new() }
+}
+
+/// All arms of a question at these costs.
+fn made_up(question: &Question, cost: impl Fn(&Setting, &Arm, usize) -> f64) -> Measured {
+    let plan = (question.plan)(Effort::Quick);
+    let arms: Vec<_> = plan.arms.iter().map(|a| a.name).collect();
+    Measured::of(plan, |setting, arm, seed| {
+        let number = arms.iter().position(|name| *name == arm.name).unwrap();
+        sample(seed, cost(setting, arm, number))
+    })
+}
+
+fn answer(question: &Question, m: &Measured) -> Answer {
+    Answer::new(question, Effort::Quick, m, (question.conclude)(m), Vec::new())
+}
+
+#[test]
+fn a_verdict_is_that_of_the_figures() {
+    for question in QUESTIONS {
+        let up = answer(question, &made_up(question, |_, _, n| 100.0 + 10.0 * n as f64));
+        let down = answer(question, &made_up(question, |_, _, n| 300.0 - 10.0 * n as f64));
+        let equal = answer(question, &made_up(question, |_, _, _| 100.0));
+        assert_ne!(up.verdict, down.verdict, "{}", question.name);
+        assert_ne!(up.verdict, equal.verdict, "{}", question.name);
+        assert!(equal.holds_in.iter().all(|h| h.holds.is_none()), "{}", question.name);
+        assert!(!up.charts.is_empty(), "{}", question.name);
+        assert!(up.charts.iter().all(|c| c.svg.contains("<title>") || c.svg.contains("<polyline")));
+        let row = |a: &Answer| a.rows.iter().find(|r| r.setting == BASE && r.arm == a.reference).cloned();
+        assert_eq!(row(&up).and_then(|r| r.ratio).map(|i| i.median), Some(1.0), "{}", question.name);
+    }
+}
+
+#[test]
+fn what_holds_in_the_base_alone_is_said_to() {
+    for question in QUESTIONS {
+        let turned = |setting: &Setting, _: &Arm, n: usize| {
+            let n = n as f64;
+            if setting.name == "cpus=1" { 300.0 - 10.0 * n } else { 100.0 + 10.0 * n }
+        };
+        let answer = answer(question, &made_up(question, turned));
+        let (one, others): (Vec<_>, Vec<_>) = answer.holds_in.iter().partition(|h| h.setting == "cpus=1");
+        assert!(!one.is_empty() && one.iter().all(|h| h.holds == Some(false)), "{}", question.name);
+        assert!(!others.is_empty() && others.iter().all(|h| h.holds == Some(true)), "{}", question.name);
+        assert!(answer.verdict.contains("above it with cpus=1."), "{}", answer.verdict);
+    }
+}
+
+#[test]
+fn wrong_runs_have_no_part_unless_they_are_to_be_wrong() {
+    let question = QUESTIONS[0];
+    let plan = (question.plan)(Effort::Quick);
+    let m = Measured::of(plan, |_, arm, seed| {
+        let mut sample = sample(seed, if seed == 2 && arm.name == "atomic" { 9999.0 } else { 100.0 });
+        if seed == 2 && (arm.name == "atomic" || arm.role == Role::Unsafe) {
+            sample.problems.push("lost".into());
+        }
+        sample
+    });
+    let all = answer(question, &m);
+    let row = |arm: &str| all.rows.iter().find(|r| r.setting == BASE && r.arm == arm).unwrap();
+    assert_eq!((row("atomic").wrong, row("atomic").figures["cycles_per_op"].n), (1, 5));
+    assert!(row("atomic").figures["cycles_per_op"].high < 200.0);
+    let control = all.rows.iter().find(|r| r.role == "unsafe" && r.setting == BASE).unwrap();
+    assert_eq!((control.wrong, control.figures["cycles_per_op"].n), (1, 6));
+    assert!(all.problems.iter().any(|p| p == "base, atomic, seed 2: lost"), "{:?}", all.problems);
+    assert!(!all.problems.iter().any(|p| p.contains(&control.arm)));
+    let text = render(&all);
+    for words in ["WRONG in 1 of 6", "UNSAFE: caught in 1 of 6", "QUICK", "lost"] {
+        assert!(text.contains(words), "no '{words}' in:\n{text}");
+    }
+}
+
+#[test]
+fn a_run_of_double_length_shows_a_warm_up_that_was_too_short() {
+    let question = QUESTIONS[0];
+    let drifts = |s: &Setting, _: &Arm, _: usize| if s.name == LONGER { 80.0 } else { 100.0 };
+    let all = answer(question, &made_up(question, drifts));
+    assert!((all.stationarity["atomic"].median - 0.8).abs() < 1e-9);
+    assert!(render(&all).contains("0.800 [0.800, 0.800] times"));
+}
+
+#[test]
+fn the_document_and_its_json_come_back_whole() {
+    let question = QUESTIONS[0];
+    let mut all = answer(question, &made_up(question, |_, _, n| 100.0 + 10.0 * n as f64));
+    let json = serde_json::to_string_pretty(&all).unwrap();
+    let again: Answer = serde_json::from_str(&json).unwrap();
+    let text = document(std::slice::from_ref(&all));
+    all.charts.clear();
+    assert_eq!(again, all);
+    let fields: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for field in
+        ["schema", "name", "question", "asked_by", "expectation", "rows", "verdict", "holds_in", "threats"]
+    {
+        assert!(!fields[field].is_null(), "no {field}");
+    }
+    for words in [
+        "**This is the quick size**",
+        "## invlpg-vs-batch",
+        "experiment-invlpg-vs-batch.svg",
+        "Threats to all",
+    ] {
+        assert!(text.contains(words), "no '{words}'");
+    }
+}
+
+#[test]
+fn real_runs_give_the_same_bytes_from_any_number_of_threads() {
+    fn tiny(effort: Effort) -> Plan {
+        let arms = vec![Arm::plain(Strategy::Atomic), LOWMEM, IDEAL];
+        let small = [("ops", "20"), ("warmup", "10"), ("cpus", "2"), ("pages", "64"), ("window", "16")];
+        let mut plan = Plan::new(effort, "atomic", arms, &small);
+        plan.seeds = 2;
+        plan
+    }
+    fn conclude(m: &Measured) -> Conclusion {
+        Conclusion {
+            verdict: claim::compared(m, BASE, "cycles_per_op", "lowmem", "atomic"),
+            pairs: vec![("lowmem", "atomic")],
+            metric: "cycles_per_op",
+            more: Vec::new(),
+            charts: vec![Chart::bars(m, "", "t", ("cycles_per_op", "y"), &[BASE], &["lowmem", "atomic"])],
+        }
+    }
+    const TINY: Question = Question { plan: tiny, conclude, ..invlpg_vs_batch::QUESTION };
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| TINY.answer(Effort::Quick, &Arc::new(AtomicBool::new(false)))).unwrap()
+    };
+    let (one, three) = (with(1), with(3));
+    assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&three).unwrap());
+    assert_eq!(one.charts, three.charts);
+    assert_eq!(one.problems, Vec::<String>::new());
+    let cost = |arm: &str| one.rows.iter().find(|r| r.arm == arm).unwrap().figures["cycles_per_op"].median;
+    assert!(cost("lowmem") < cost("atomic") && cost("lowmem") > 100.0);
+    let stopped = TINY.answer(Effort::Quick, &Arc::new(AtomicBool::new(true)));
+    assert!(matches!(stopped, Err(ExperimentError::Interrupted(_))));
+}
+
+#[test]
+fn names_are_unique_and_found() {
+    for (number, question) in QUESTIONS.iter().enumerate() {
+        assert_eq!(Question::from_name(question.name).map(|q| q.number), Some(question.number));
+        assert!(QUESTIONS[..number].iter().all(|q| q.name != question.name && q.number != question.number));
+    }
+    assert!(Question::from_name("rmap").is_none());
+}
