@@ -140,14 +140,22 @@ impl View for Compare {
         let lines = (METRICS.len() as u16).div_ceil(columns);
         // When there is no room for a heading of its own, metrics take turns by name.
         let compact = lines * each > rest.height;
+        let (mut left_out, mut bottom) = (0, rest.y);
         for (i, metric) in METRICS.iter().enumerate() {
             let (column, row) = (i as u16 / lines, i as u16 % lines);
             let height = if compact { runs.len() as u16 } else { each };
             let place = Rect { x: rest.x + column * width, width, y: rest.y + row * height, height };
             if place.bottom() > rest.bottom() {
+                left_out += 1;
                 continue;
             }
+            bottom = bottom.max(place.bottom());
             draw_metric(c, metric, place, compact, canvas);
+        }
+        if left_out > 0 && bottom < rest.bottom() {
+            let line = Rect { y: rest.bottom() - 1, height: 1, ..rest };
+            let text = format!("{left_out} more figures on a larger screen, and in what e (export) writes");
+            canvas.put_in(line, 1, &text, Role::Faint);
         }
     }
 
