@@ -1,9 +1,11 @@
 //! The kernel's command line: `key=value` words. An unknown key or value ends
 //! the machine with one line that names it and says what is accepted.
 
+use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
-use crate::kmap::{Fault, Strategy};
 use crate::param::{NCPU, TICK_COUNT};
+use crate::planted::Fault;
+use crate::shootdown::Scheme;
 use crate::sync::BootCell;
 use crate::{multiboot, refuse};
 
@@ -46,6 +48,8 @@ pub struct Options {
     pub atomic_flush: Option<When>,
     /// `shared-flush=`: `when` of `shared-invlpg`.
     pub shared_flush: Option<When>,
+    /// `shootdown=`: how other processors are told that user translations are gone.
+    pub shootdown: Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -70,7 +74,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, normal, paging, cpus, marks, entry-cr3, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, normal, paging, cpus, marks, entry-cr3, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -92,6 +96,7 @@ pub fn init() {
         wrap: None,
         atomic_flush: None,
         shared_flush: None,
+        shootdown: Scheme::IpiSync,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
@@ -125,6 +130,7 @@ pub fn init() {
                 let recycle = switch(key, value, "recycle", "unmap");
                 options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });
             }
+            "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
                 let two_level = switch(key, value, "4g", "64g");

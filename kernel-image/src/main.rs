@@ -2,6 +2,7 @@
 //!
 //! - `arch/`: processor and platform, all inline assembly
 //! - `mm/`, `kmap/`: the VM and the strategies that give pages a kernel address
+//! - `shootdown/`: the schemes that make processors forget user translations
 //! - `sched/`, `sync/`: tasks, locks
 //! - `process`, `syscall*`: ring 3
 //! - `param`, `memlayout`: every limit, every address
@@ -21,9 +22,11 @@ mod mm;
 mod multiboot;
 mod param;
 mod percpu;
+mod planted;
 mod process;
 mod reader;
 mod sched;
+mod shootdown;
 mod sync;
 mod syscall;
 mod syscall_mm;

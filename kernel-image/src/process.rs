@@ -1,5 +1,6 @@
-//! Processes: the first one from the Multiboot module, the others by fork; how
-//! they end and who is told.
+//! Processes: the first one from the Multiboot module, the others by fork, and
+//! threads, which are processes that have an address space together; how they
+//! end and who is told.
 //!
 //! One lock guards the table: the list of all processes and each one's
 //! `Family`. It is taken with interrupts on, and before the scheduler's lock.
@@ -9,7 +10,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use shootdown_abi::syscall::error;
 
 use crate::arch::trap::{TrapFrame, return_to_user};
-use crate::mm::AddressSpace;
+use crate::mm::{AddressSpace, Visit};
 use crate::sched::{self, Task, current};
 use crate::sync::SpinLock;
 use crate::{account, elf, mm, percpu, println, refuse};
@@ -93,26 +94,45 @@ extern "C" fn first_begin() -> ! {
 
 /// `fork() -> pid | 0`.
 pub fn fork(frame: &TrapFrame) -> i32 {
-    let parent = current();
-    let Some(space) = parent.mm.get().and_then(mm::fork) else {
+    let Some(space) = current().mm.get().and_then(mm::fork) else {
         return -error::NO_MEMORY;
     };
-    let Some(child) = sched::create_process(space, fork_begin) else {
-        space.release();
+    let Some(child) = sched::create_process(space, begin_with_frame) else {
+        space.remove_thread(0);
         return -error::NO_MEMORY;
     };
+    launch(child, TrapFrame { eax: 0, ..*frame })
+}
+
+/// `thread(entry, stack, argument) -> id`.
+pub fn thread(entry: u32, stack: u32, argument: u32) -> i32 {
+    let Some(space) = current().mm.get() else {
+        return -error::INVALID;
+    };
+    let Some(number) = space.add_thread() else {
+        return -error::NO_MEMORY;
+    };
+    let Some(thread) = sched::create_thread(space, number, begin_with_frame) else {
+        space.remove_thread(number);
+        return -error::NO_MEMORY;
+    };
+    launch(thread, TrapFrame::new_user(entry, stack, argument, 0))
+}
+
+/// Lets a new child of the running task begin in ring 3; its id.
+fn launch(child: &'static Task, frame: TrapFrame) -> i32 {
     // SAFETY: the child does not run yet; the top of its stack is kept free for this frame.
-    unsafe { child.user_frame().write(TrapFrame { eax: 0, ..*frame }) }
-    child.family.parent.set(Some(parent));
+    unsafe { child.user_frame().write(frame) }
+    child.family.parent.set(Some(current()));
     let id = child.id;
     TABLE.lock().add(child);
     sched::start(child);
     id as i32
 }
 
-extern "C" fn fork_begin() -> ! {
+extern "C" fn begin_with_frame() -> ! {
     sched::begin();
-    // SAFETY: `fork` has written the frame.
+    // SAFETY: `launch` has written the frame.
     unsafe { return_to_user(current().user_frame()) }
 }
 
@@ -124,8 +144,12 @@ pub fn exit(status: i32) -> ! {
         account::finish(status);
     }
     // From here on it is a kernel thread that runs on borrowed page tables; others may too.
-    if let Some(space) = task.mm.take() {
-        space.release();
+    let space = {
+        let _table = TABLE.lock(); // `address_space_of` may be looking
+        task.mm.take()
+    };
+    if let Some(space) = space {
+        space.remove_thread(task.number.get());
     }
     let table = TABLE.lock();
     let first = table.iter().find(|task| task.id == first_id);
@@ -169,6 +193,13 @@ pub fn wait() -> i32 {
         }
         parent.family.child_ended.sleep_on(table);
     }
+}
+
+/// The address space of a process or thread, which stays while it is looked at; none if it is gone.
+pub fn address_space_of(id: u32) -> Option<Visit> {
+    let table = TABLE.lock();
+    let task = table.iter().find(|task| task.id == id)?;
+    task.mm.get().map(AddressSpace::visit)
 }
 
 /// Ends a process that did what it may not do.

@@ -26,7 +26,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
             0
         }
         call::PRINT => print(a, b),
-        call::MMAP => syscall_mm::mmap(a),
+        call::MMAP => syscall_mm::mmap(a, b),
         call::MUNMAP => syscall_mm::munmap(a, b),
         call::CREATE => syscall_mm::create(a),
         call::READ => syscall_mm::read(a, b, c, d),
@@ -41,6 +41,10 @@ pub fn dispatch(frame: &mut TrapFrame) {
             account::add(a, b, c);
             0
         }
+        call::THREAD => process::thread(a, b, c),
+        call::MPROTECT => syscall_mm::mprotect(a, b, c),
+        call::MREMAP => syscall_mm::mremap(a, b, c),
+        call::PEEK => syscall_mm::peek(a, b, c, d),
         call::TASK => sched::current().id as i32,
         _ => -call::error::INVALID,
     };

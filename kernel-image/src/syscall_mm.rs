@@ -1,5 +1,5 @@
 //! The system calls that are about memory and files: `mmap`, `munmap`,
-//! `create`, `read`, `write`, `touch`.
+//! `mprotect`, `mremap`, `peek`, `create`, `read`, `write`, `touch`.
 //!
 //! Each takes the registers of the ABI and returns what goes to `eax`. User
 //! memory is made usable before a page is mapped (`mm::user`), so nothing
@@ -7,15 +7,15 @@
 
 use core::ops::Range;
 
-use shootdown_abi::syscall::error;
+use shootdown_abi::syscall::{self as call, error};
 
 use crate::arch::insn;
 use crate::kmap::{self, Use};
 use crate::memlayout::{MMAP_BASE, PAGE_SIZE};
 use crate::mm::fault::{Access, Fault};
 use crate::mm::page_cache::{self, CreateError};
-use crate::mm::{AddressSpace, Frame, MapError, user};
-use crate::{account, sched};
+use crate::mm::{self, AddressSpace, Frame, MapError, Protection, Sharing, user};
+use crate::{account, process, sched};
 
 fn code(result: Result<u32, i32>) -> i32 {
     match result {
@@ -68,15 +68,60 @@ fn errno(e: impl Into<ErrorCode>) -> i32 {
     e.into().0
 }
 
-/// `mmap(bytes) -> address`.
-pub fn mmap(bytes: u32) -> i32 {
-    code(space().and_then(|s| s.map_anywhere(MMAP_BASE, bytes).map_err(errno)))
+/// `mmap(bytes, sharing) -> address`.
+pub fn mmap(bytes: u32, sharing: u32) -> i32 {
+    let sharing = match sharing {
+        call::PRIVATE => Sharing::Private,
+        call::SHARED => Sharing::Shared,
+        _ => return -error::INVALID,
+    };
+    code(space().and_then(|s| s.map_anywhere(MMAP_BASE, bytes, sharing).map_err(errno)))
 }
 
 /// `munmap(address, bytes) -> 0`.
 pub fn munmap(address: u32, bytes: u32) -> i32 {
     let end = address.checked_add(bytes).ok_or(error::INVALID);
     code(end.and_then(|end| space()?.unmap(address, end).map_err(errno)).map(|()| 0))
+}
+
+/// `mprotect(address, bytes, protection) -> 0`.
+pub fn mprotect(address: u32, bytes: u32, protection: u32) -> i32 {
+    let protection = match protection {
+        call::READ_ONLY => Protection::ReadOnly,
+        call::READ_WRITE => Protection::ReadWrite,
+        _ => return -error::INVALID,
+    };
+    let end = address.checked_add(bytes).ok_or(error::INVALID);
+    code(end.and_then(|end| mm::protect(space()?, address, end, protection).map_err(errno)).map(|()| 0))
+}
+
+/// `mremap(address, old_bytes, new_bytes) -> address`.
+pub fn mremap(address: u32, old: u32, new: u32) -> i32 {
+    code(space().and_then(|space| mm::mremap(space, address, old, new).map_err(errno)))
+}
+
+/// `peek(id, address, buf, len) -> bytes`.
+pub fn peek(id: u32, address: u32, buf: u32, len: u32) -> i32 {
+    let offset = address % PAGE_SIZE;
+    if len == 0 || len > PAGE_SIZE - offset {
+        return -error::INVALID;
+    }
+    let copy = || {
+        let other = process::address_space_of(id).ok_or(error::INVALID)?;
+        let _usable = user::prefault(buf, len, Access::Write).map_err(errno)?;
+        let Some(pinned) = mm::peek::pin(&other, address).map_err(errno)? else {
+            // SAFETY: `prefault` made the buffer writable.
+            unsafe { (buf as *mut u8).write_bytes(0, len as usize) };
+            return Ok(len);
+        };
+        let mapping = kmap::map(pinned.frame(), Use::File);
+        let from = (mapping.address() + offset) as *const u8;
+        // SAFETY: the range lies in one mapped page, and `prefault` made the buffer writable.
+        unsafe { core::ptr::copy_nonoverlapping(from, buf as *mut u8, len as usize) };
+        kmap::unmap(mapping);
+        Ok(len)
+    };
+    code(copy())
 }
 
 /// `create(pages) -> file`.
@@ -103,7 +148,7 @@ fn part(file: u32, page: u32, off_len: u32) -> Result<Part, i32> {
 pub fn read(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
     code(part(file, page, off_len).and_then(|part| {
         let len = part.bytes.len() as u32;
-        user::prefault(buf, len, Access::Write).map_err(errno)?;
+        let _usable = user::prefault(buf, len, Access::Write).map_err(errno)?;
         let mapping = kmap::map(part.frame, Use::File);
         let from = (mapping.address() + part.bytes.start) as *const u8;
         // SAFETY: the range lies in one mapped page, and `prefault` made the buffer writable.
@@ -117,7 +162,7 @@ pub fn read(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
 pub fn write(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
     code(part(file, page, off_len).and_then(|part| {
         let len = part.bytes.len() as u32;
-        user::prefault(buf, len, Access::Read).map_err(errno)?;
+        let _usable = user::prefault(buf, len, Access::Read).map_err(errno)?;
         let mapping = kmap::map(part.frame, Use::File);
         let to = (mapping.address() + part.bytes.start) as *mut u8;
         // SAFETY: the range lies in one mapped page, and `prefault` made the buffer readable.

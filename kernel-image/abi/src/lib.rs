@@ -167,6 +167,8 @@ codes! {
         MmSwitches = 7 "mm_switches",
         /// Context switches that kept CR3 (kernel threads, idle, same address space).
         LazySwitches = 8 "lazy_switches",
+        /// Flushes of user translations for which other processors were interrupted.
+        Shootdowns = 9 "shootdowns",
     }
 }
 

@@ -21,7 +21,8 @@ pub const WAIT: u32 = 3;
 pub const YIELD: u32 = 4;
 /// `print(buf, len)`: text to the console.
 pub const PRINT: u32 = 5;
-/// `mmap(bytes) -> address` of new anonymous zero-on-demand memory, page aligned.
+/// `mmap(bytes, sharing) -> address` of new anonymous memory full of zeros, page aligned. [`PRIVATE`]: pages come on
+/// demand, and a fork copies them when they are written. [`SHARED`]: they come at once, and after a fork both have them.
 pub const MMAP: u32 = 6;
 /// `munmap(address, bytes)`: whole pages.
 pub const MUNMAP: u32 = 7;
@@ -43,6 +44,27 @@ pub const ROI: u32 = 13;
 pub const ACCOUNT: u32 = 14;
 /// `task() -> id` of this process.
 pub const TASK: u32 = 15;
+/// `thread(entry, stack, argument) -> id` of a new task in this address space, which begins at `entry` with `esp` =
+/// `stack` and `eax` = `argument`. It ends with `exit`; whoever made it can `wait` for it. At most 128 of a space.
+pub const THREAD: u32 = 16;
+/// `mprotect(address, bytes, protection)`: whole pages, all of them mapped; [`READ_ONLY`] or [`READ_WRITE`].
+pub const MPROTECT: u32 = 17;
+/// `mremap(address, old_bytes, new_bytes) -> address`: pages of one `mmap` move to another address; what is more is new,
+/// what is less is given up. Shared memory cannot grow.
+pub const MREMAP: u32 = 18;
+/// `peek(id, address, buf, len) -> bytes`: copies out of the memory of another process or thread, through the chosen
+/// kmap; within one page. A page that it never touched reads as zeros.
+pub const PEEK: u32 = 19;
+
+/// `sharing` of [`MMAP`]: each process has its own after a fork.
+pub const PRIVATE: u32 = 0;
+/// `sharing` of [`MMAP`]: the same pages for all after a fork.
+pub const SHARED: u32 = 1;
+
+/// `protection` of [`MPROTECT`]: a write ends the task.
+pub const READ_ONLY: u32 = 0;
+/// `protection` of [`MPROTECT`].
+pub const READ_WRITE: u32 = 1;
 
 /// Errors, as `-(value)` in `eax`.
 pub mod error {

@@ -43,6 +43,15 @@ pub fn ipi_all_others(vector: u8) {
     lapic::send_ipi_all_but_self(vector);
 }
 
+/// Interrupts these processors, bit n for processor n: a message for each, in the order of their numbers.
+pub fn ipi_each(mut targets: u64, vector: u8) {
+    while targets != 0 {
+        let cpu = targets.trailing_zeros() as usize;
+        targets &= targets - 1;
+        lapic::send_ipi(APIC_IDS[cpu].load(Relaxed), vector);
+    }
+}
+
 /// Wakes an idle processor so that it looks for work.
 pub fn kick(cpu: usize) {
     lapic::send_ipi(APIC_IDS[cpu].load(Relaxed), RESCHEDULE_VECTOR);

@@ -24,13 +24,13 @@
 //! *Idea.* `kmap_atomic` of Linux 2.3/2.4 (Molnar); Corbet 2009 for the cost.
 
 use super::axes::When;
-use super::planted::{self, Fault};
 use super::{Kmap, Use, direct_address, inval, window};
 use crate::arch::insn;
 use crate::memlayout::{ATOMIC_BASE, PAGE_SIZE};
 use crate::mm::Frame;
 use crate::mm::page_table::Entry;
 use crate::mm::{is_low, kernel_space};
+use crate::planted::{self, Fault};
 use crate::{marks, percpu, sched};
 use shootdown_abi::{Counter, Mark};
 

@@ -33,11 +33,11 @@
 
 use super::atomic::{self, PER_CPU};
 use super::axes::When;
-use super::planted::{self, Fault, linger};
 use super::{Kmap, Use, direct_address, inval};
 use crate::mm::page_table::Entry;
 use crate::mm::{Frame, is_low, kernel_space};
 use crate::param::NCPU;
+use crate::planted::{self, Fault, linger};
 use crate::{marks, percpu, sched};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use shootdown_abi::Counter;

@@ -44,6 +44,7 @@ macro_rules! named {
         }
     };
 }
+pub(crate) use named;
 
 named! {
     /// Where kernel addresses come from.

@@ -31,12 +31,12 @@
 //!
 //! *Idea.* Molnar 1999, Arcangeli (`arch/i386/mm/highmem.c` and `mm/highmem.c` of 2.4).
 
-use super::planted::{self, Fault};
 use super::pool::{self, Locked, POOL};
 use super::{Kmap, Use, inval};
 use crate::marks;
 use crate::mm::Frame;
 use crate::mm::flush::{self, Kind, Own};
+use crate::planted::{self, Fault};
 use shootdown_abi::Counter;
 
 /// See the module.

@@ -10,7 +10,12 @@
 //!                lock(this space, address);  write PTE(address) := p;  invlpg(address)
 //!  unmap:        unlock;  preemption on
 //!  with when=unmap: clear PTE, invlpg before the lock is released, none at map
+//!                   unless the space has several threads
 //! ```
+//!
+//! With several threads a processor may have filled an entry by itself while
+//! another one had the address: nobody but that other one invalidates at unmap,
+//! so the map has to.
 //!
 //! *Who waits for whom.* Two threads of one address space on two processors
 //! have one PTE between them: the second spins, with interrupts on and
@@ -74,6 +79,9 @@ impl Kmap for CopyClear {
         pte.write(Entry::new(frame, page_table::KERNEL));
         marks::mark(Mark::SlotGiven, address / PAGE_SIZE);
         inval::here(When::Map, address);
+        if inval::is_at(When::Unmap) && space.is_shared() {
+            inval::page_here(address);
+        }
         marks::count(Counter::Maps, 1);
         address
     }

@@ -34,11 +34,11 @@
 //! for everybody, and there is no `invlpg` and no new epoch: the figures then
 //! count invalidations of recycled slots and nothing else.
 
-use super::planted::{self, Fault, linger};
 use super::{Kept, Kmap, Loaded, Use, direct_address, inval, window};
 use crate::mm::flush;
 use crate::mm::{Frame, is_low};
 use crate::param::NCPU;
+use crate::planted::{self, Fault, linger};
 use crate::sched::{Task, WaitQueue};
 use crate::sync::SpinLock;
 use crate::{marks, percpu, sched};

@@ -52,7 +52,6 @@ mod inval;
 mod lowmem;
 mod pair;
 mod percpu_pool;
-pub mod planted;
 mod pool;
 mod shared_invlpg;
 mod task_window;
@@ -64,7 +63,6 @@ use shootdown_abi::{Activity, Counter, Mark};
 
 pub use axes::Strategy;
 pub use batched_range::invalidate_here as invalidate_slots_here;
-pub use planted::Fault;
 pub use task_window::TaskSlots;
 
 use crate::arch::cpu;
@@ -72,8 +70,9 @@ use crate::cmdline::Options;
 use crate::mm::frame::Want;
 use crate::mm::page_table::Format;
 use crate::mm::{self, Frame};
+use crate::planted::Fault;
 use crate::sched::Task;
-use crate::{marks, memlayout, refuse, sched};
+use crate::{marks, memlayout, sched};
 use axes::{How, Inval, Scheme};
 
 /// What a strategy does. All are unit types; their state is in statics beside them.
@@ -235,13 +234,6 @@ pub fn slots(options: &Options, format: Format) -> u32 {
 
 /// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
 pub fn init(options: &Options, start: u32, slots: u32) {
-    if let Some(fault) = options.fault
-        && !fault.strategies().contains(&options.kmap)
-    {
-        let (fault, wants) = (fault.name(), fault.strategies()[0].name());
-        refuse!("command line: fault={fault} belongs to kmap={wants}, not to kmap={}", options.kmap.name());
-    }
-    planted::plant(options.fault);
     let plan = axes::plan(options, options.fault == Some(Fault::I));
     if plan.point.how == How::Invpcid {
         cpu::need_invpcid();

@@ -18,10 +18,10 @@
 //!
 //! A count becomes 0 only by a completed invalidation: that is the strategy's part.
 
-use super::planted::{self, Fault};
 use super::{direct_address, window};
 use crate::marks;
 use crate::mm::{Frame, is_low};
+use crate::planted::{self, Fault};
 use crate::sched::WaitQueue;
 use crate::sync::{SpinGuard, SpinLock};
 use shootdown_abi::{Counter, Table};

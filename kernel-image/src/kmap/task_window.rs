@@ -34,19 +34,20 @@
 //! free and noted with the present count, an old one. The PTEs are the
 //! supervisor's and have G = 0. A task holds at most [`SLOTS`] (asserted).
 //!
-//! Here a process has one thread. A thread needs slots of its own: they would
-//! be numbered within the page table of the space, which has room for 128.
+//! Each thread of a process has slots of its own: they are numbered within the
+//! page table of the space, which has room for 128 threads. The slots of a new
+//! thread may have been another one's, so wherever it runs first it arrives.
 //!
 //! *Idea.* Dickins, January 2002, against Arcangeli's pte-highmem: per-task
 //! windows at the top of user space instead of one pool that all wait for.
 
 use super::axes::{How, When};
-use super::planted::{self, Fault};
 use super::{Kept, Kmap, Loaded, Use, direct_address, inval};
 use crate::memlayout::{self, PAGE_SIZE};
 use crate::mm::page_table::{self, Entry, Slot};
 use crate::mm::{Frame, flush, is_low};
 use crate::param::NCPU;
+use crate::planted::{self, Fault};
 use crate::sched::{self, Task};
 use crate::{marks, percpu};
 use core::cell::Cell;
@@ -92,13 +93,18 @@ struct Loads(AtomicU32);
 
 static LOADS: [Loads; NCPU] = [const { Loads(AtomicU32::new(0)) }; NCPU];
 
-fn address(i: usize) -> u32 {
-    memlayout::private_base() + i as u32 * PAGE_SIZE
+/// Number of the task's slot `i` in the page table of its space.
+fn place(task: &Task, i: usize) -> usize {
+    task.number.get() as usize * SLOTS + i
+}
+
+fn address(task: &Task, i: usize) -> u32 {
+    memlayout::private_base() + place(task, i) as u32 * PAGE_SIZE
 }
 
 fn pte(task: &Task, i: usize) -> Slot {
     let space = task.mm.get().expect("a kernel thread has no slots of its own");
-    Slot::at(space.private_table(), i)
+    Slot::at(space.private_table(), place(task, i))
 }
 
 /// See the module.
@@ -112,7 +118,7 @@ impl Kmap for TaskWindow {
         let task = sched::current();
         sched::preempt_disable();
         let i = task.slots.take();
-        let address = address(i);
+        let address = address(task, i);
         pte(task, i).write(Entry::new(frame, page_table::KERNEL));
         marks::mark(Mark::SlotGiven, address / PAGE_SIZE);
         inval::here(When::Map, address);
@@ -152,7 +158,7 @@ impl Kmap for TaskWindow {
             return Loaded::No;
         }
         if inval::is_by(How::Invlpg) {
-            (0..SLOTS).for_each(|i| flush::local_page(address(i)));
+            (0..SLOTS).for_each(|i| flush::local_page(address(next, i)));
             return Loaded::No;
         }
         flush::local_non_global();

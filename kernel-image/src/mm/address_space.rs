@@ -1,66 +1,66 @@
 //! User address spaces: a root of page tables and the list of areas that may
-//! be touched. Anonymous memory only; frames come on demand (`fault`).
+//! be touched. Anonymous memory only; frames come on demand (`fault`), those of
+//! shared areas at once.
 //!
-//! An address space is a low frame of its own: the header, then the areas in
-//! order of address. Processes have one thread, so an address space is changed
-//! only by its process, on the processor where that runs. Other processors
-//! can still have it loaded, *lazily*: idle and kernel threads keep the CR3 of
-//! whoever ran before. Two things follow.
+//! An address space is a low frame of its own. Its threads may run on several
+//! processors; others can have it loaded *lazily*: idle and kernel threads keep
+//! the CR3 of whoever ran before. `loaded` is the mask of both.
 //!
 //! - Tables are freed only when the last processor has left them (`users`),
 //!   since such a processor still walks them for kernel addresses.
-//! - When the process returns to a processor that kept the CR3 meanwhile, no
+//! - When a thread returns to a processor that kept the CR3 meanwhile, no
 //!   CR3 load happens and old user translations would come back to life. So a
-//!   change that takes rights away marks all other processors `stale`, and
-//!   arriving on one of them loads CR3 again. No IPI is sent for it.
+//!   change that takes rights away marks processors `stale`, and arriving on one
+//!   of them loads CR3 again. Which are marked, and which interrupted, is the
+//!   business of `shootdown`.
+//!
+//! *Locks.* What the areas are, and that user memory which a system call has
+//! made usable stays so, is guarded by `layout`: written by `mmap`, `munmap`,
+//! `mprotect`, `mremap` and fork, read by faults and by whoever copies from or to
+//! user memory. A space with one thread does without: nobody else changes it.
+//! `tables` is a leaf below it: a PTE that goes from one frame to another or to
+//! none is written under it, and so is one that comes to be.
 //!
 //! Frames of an ended process are freed at once although lazy processors may
 //! hold entries for them: kernel code on such a processor touches no user
 //! address, and it loads CR3 before any user code runs.
 
+use super::area::{self, Area, Areas, MapError, Protection, Sharing};
 use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self as pt, Entry};
 use super::{direct_map, flush, kernel_space};
+use crate::planted::{self, Fault};
+use crate::sched::{ReadGuard, RwLock, WriteGuard};
 use crate::sync::SpinLock;
-use crate::{kmap, memlayout, percpu, sched};
-use core::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed};
+use crate::{kmap, memlayout, percpu, shootdown};
+use core::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence};
 
-/// What a process may do with an area.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protection {
-    /// Text and constants.
-    ReadOnly,
-    /// Data, stack and mmap.
-    ReadWrite,
-}
+/// Most threads of a space: a page table has room for the slots of so many (`task-window`).
+const THREADS: u32 = 128;
 
-/// Pages `start..end` (addresses, page aligned) that the process may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Area {
-    /// First address.
-    pub start: u32,
-    /// First address behind it.
-    pub end: u32,
-    /// Rights of ring 3.
-    pub protection: Protection,
-}
-
-/// Most areas of one address space.
-const AREAS: usize = 128;
-
-struct Areas {
-    count: usize,
-    list: [Area; AREAS],
+/// What the lock of the tables guards besides PTEs.
+struct Tables {
+    /// The space is being taken apart: there is nothing to be found any more.
+    ended: bool,
+    /// Numbers of threads that are in use.
+    numbers: [u32; THREADS as usize / 32],
 }
 
 /// See the module.
 pub struct AddressSpace {
     root: u32,
-    /// The owner and each processor that has the root loaded.
+    /// The threads together, each processor that has the root loaded, and each [`Visit`].
     users: AtomicU32,
+    threads: AtomicU32,
+    /// Processors that have the root loaded, bit n for processor n: `cpu_vm_mask` of Linux.
+    loaded: [AtomicU32; 2],
     /// Processors that may hold translations older than the last change.
     stale: [AtomicU32; 2],
+    /// Changes that took rights away, of all threads (`tlb-gen`).
+    pub generation: AtomicU32,
+    layout: RwLock,
+    tables: SpinLock<Tables>,
     areas: SpinLock<Areas>,
     /// Physical address of the page table at the top of the user half that the kernel keeps for kmap slots; 0: none.
     private: u32,
@@ -70,17 +70,8 @@ pub struct AddressSpace {
 
 const _: () = assert!(size_of::<AddressSpace>() <= PAGE_SIZE as usize);
 
-/// Why memory could not be mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MapError {
-    /// No frame, no page table or no place for another area.
-    NoMemory,
-    /// Not page aligned, empty, outside the user half, or in use.
-    BadRange,
-}
-
 impl AddressSpace {
-    /// An empty address space, or `None` without memory.
+    /// An empty address space with one thread, number 0, or `None` without memory.
     pub fn new() -> Option<&'static AddressSpace> {
         let frame = frame::alloc(Want::Low)?;
         let Some(root) = kernel_space::new_root() else {
@@ -96,12 +87,16 @@ impl AddressSpace {
                 return None;
             }
         };
-        let empty = Area { start: 0, end: 0, protection: Protection::ReadOnly };
         let space = AddressSpace {
             root,
             users: AtomicU32::new(1),
+            threads: AtomicU32::new(1),
+            loaded: [const { AtomicU32::new(0) }; 2],
             stale: [const { AtomicU32::new(0) }; 2],
-            areas: SpinLock::new(Areas { count: 0, list: [empty; AREAS] }),
+            generation: AtomicU32::new(0),
+            layout: RwLock::new(),
+            tables: SpinLock::new(Tables { ended: false, numbers: [1, 0, 0, 0] }),
+            areas: SpinLock::new(Areas::new()),
             private,
             private_locks: [const { SpinLock::new(()) }; 2],
         };
@@ -125,68 +120,145 @@ impl AddressSpace {
         self.private
     }
 
+    /// A thread more: its number within the space, if there is one left.
+    pub fn add_thread(&self) -> Option<u32> {
+        let mut tables = self.tables.lock();
+        let number = (0..THREADS).find(|n| tables.numbers[*n as usize / 32] & 1 << (n % 32) == 0)?;
+        tables.numbers[number as usize / 32] |= 1 << (number % 32);
+        self.threads.fetch_add(1, AcqRel);
+        Some(number)
+    }
+
+    /// The thread of this number is gone, or is past touching user memory. With the last one its frames go at once, the
+    /// tables with the last processor that leaves them.
+    pub fn remove_thread(&self, number: u32) {
+        self.tables.lock().numbers[number as usize / 32] &= !(1 << (number % 32));
+        if self.threads.fetch_sub(1, AcqRel) == 1 {
+            self.release();
+        }
+    }
+
+    /// Has it several threads? If not, the calling thread is the only one that can make a second.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        self.threads.load(Relaxed) > 1
+    }
+
+    /// Until the guard is dropped the areas stay as they are, and what is usable stays usable. A task that has the guard
+    /// may not ask again.
+    #[inline]
+    pub fn keep_layout(&self) -> Option<ReadGuard<'_>> {
+        self.is_shared().then(|| self.layout.read())
+    }
+
+    /// Until the guard is dropped nobody else changes areas or rights, or relies on them.
+    pub fn change_layout(&self) -> Option<WriteGuard<'_>> {
+        self.is_shared().then(|| self.layout.write())
+    }
+
     /// The area that holds an address.
     pub fn area(&self, address: u32) -> Option<Area> {
-        let areas = self.areas.lock();
-        areas.list[..areas.count].iter().find(|a| a.start <= address && address < a.end).copied()
+        self.areas.lock().holding(address)
     }
 
     /// Area number `i` in order of address.
     pub fn nth_area(&self, i: usize) -> Option<Area> {
-        let areas = self.areas.lock();
-        areas.list[..areas.count].get(i).copied()
+        self.areas.lock().all().get(i).copied()
     }
 
-    /// Allows `start..end`; frames come when they are touched.
+    /// Looks at the areas or changes them, nothing else: what the change means for PTEs is the caller's business.
+    pub(super) fn with_areas<R>(&self, f: impl FnOnce(&mut Areas) -> R) -> R {
+        f(&mut self.areas.lock())
+    }
+
+    /// Allows `start..end` to a process that shares nothing with others; frames come when they are touched.
     pub fn map(&self, start: u32, end: u32, protection: Protection) -> Result<(), MapError> {
-        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::user_end() {
-            return Err(MapError::BadRange);
-        }
-        self.areas.lock().insert(Area { start, end, protection })
+        area::check(start, end)?;
+        self.areas.lock().insert(Area { start, end, protection, sharing: Sharing::Private })
     }
 
     /// Finds room for `bytes` at or above `from` and allows it; returns the address.
-    pub fn map_anywhere(&self, from: u32, bytes: u32) -> Result<u32, MapError> {
+    pub fn map_anywhere(&self, from: u32, bytes: u32, sharing: Sharing) -> Result<u32, MapError> {
         let bytes =
             bytes.checked_next_multiple_of(PAGE_SIZE).filter(|&b| b != 0).ok_or(MapError::BadRange)?;
-        let mut areas = self.areas.lock();
-        let mut start = from;
-        for area in &areas.list[..areas.count] {
-            if area.end > start && area.start < start.saturating_add(bytes) {
-                start = area.end;
-            }
+        let _layout = self.change_layout();
+        let area = {
+            let mut areas = self.areas.lock();
+            let start = areas.room(from, bytes)?;
+            let area = Area { start, end: start + bytes, protection: Protection::ReadWrite, sharing };
+            areas.insert(area)?;
+            area
+        };
+        if sharing == Sharing::Shared && self.populate(area).is_err() {
+            self.remove(area.start, area.end)?;
+            return Err(MapError::NoMemory);
         }
-        let end =
-            start.checked_add(bytes).filter(|&e| e <= memlayout::user_end()).ok_or(MapError::NoMemory)?;
-        areas.insert(Area { start, end, protection: Protection::ReadWrite })?;
-        Ok(start)
+        Ok(area.start)
     }
 
-    /// Takes `start..end` away: PTEs cleared, flushed, then the frames given up. The calling process owns `self`.
-    pub fn unmap(&self, start: u32, end: u32) -> Result<(), MapError> {
-        if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::user_end() {
-            return Err(MapError::BadRange);
-        }
-        self.areas.lock().remove(start, end)?;
-        // In batches: a frame is given up only when no translation of it is left here.
-        let (mut gone, mut n, mut at) = ([Frame(0); 64], 0, start);
-        while at < end {
-            match self.next_present(at, end) {
-                Some((address, slot)) => {
-                    gone[n] = slot.read().frame();
-                    n += 1;
-                    slot.write(Entry::NONE);
-                    at = address + PAGE_SIZE;
-                }
-                None => at = end,
-            }
-            if n == gone.len() || at >= end && n != 0 {
-                self.flush_here(flush::Scope::Space);
-                gone[..n].iter().for_each(|&f| frame::put(f));
-                n = 0;
-            }
+    /// Gives every page of an area its frame.
+    fn populate(&self, area: Area) -> Result<(), MapError> {
+        for address in (area.start..area.end).step_by(PAGE_SIZE as usize) {
+            let slot = self.slot(address).map_err(|_| MapError::NoMemory)?;
+            let frame = super::fault::zeroed_frame().ok_or(MapError::NoMemory)?;
+            slot.write(Entry::new(frame, user_bits(area.protection)));
         }
         Ok(())
+    }
+
+    /// Takes `start..end` away: PTEs cleared, flushed, then the frames given up. The calling task is a thread of it.
+    pub fn unmap(&self, start: u32, end: u32) -> Result<(), MapError> {
+        area::check(start, end)?;
+        let _layout = self.change_layout();
+        self.remove(start, end)
+    }
+
+    /// The same, with the layout held.
+    pub(super) fn remove(&self, start: u32, end: u32) -> Result<(), MapError> {
+        self.areas.lock().remove(start, end)?;
+        self.zap_all(start, end);
+        Ok(())
+    }
+
+    /// Clears all PTEs of `start..end`, which may be empty and which no area allows any more.
+    pub(super) fn zap_all(&self, start: u32, end: u32) {
+        let mut at = start;
+        while at < end {
+            at = self.zap(at, end);
+        }
+    }
+
+    /// Clears PTEs from `start` on, and gives the frames up once no translation of them is left. Returns how far it got:
+    /// not all of `end` if there are many.
+    fn zap(&self, start: u32, end: u32) -> u32 {
+        let (mut gone, mut n, mut at, mut last) = ([Frame(0); 64], 0, start, start);
+        {
+            let _tables = self.tables.lock();
+            while n < gone.len() && at < end {
+                let Some((address, slot)) = self.next_present(at, end) else {
+                    at = end;
+                    break;
+                };
+                gone[n] = slot.read().frame();
+                n += 1;
+                slot.write(Entry::NONE);
+                last = address;
+                at = address + PAGE_SIZE;
+            }
+        }
+        let give_up = || gone[..n].iter().for_each(|&frame| frame::put(frame));
+        let scope = if n == 1 { flush::Scope::Page(last) } else { flush::Scope::Space };
+        if planted::is(Fault::FreeFirst) {
+            give_up();
+            planted::linger();
+        }
+        if n > 0 && !planted::is(Fault::NoFlush) {
+            shootdown::flush(self, scope);
+        }
+        if !planted::is(Fault::FreeFirst) {
+            give_up();
+        }
+        at
     }
 
     /// The first present PTE in `from..end`, with its address.
@@ -201,6 +273,54 @@ impl AddressSpace {
             }
         }
         None
+    }
+
+    /// The PTE of a user address, if it has a page table.
+    pub fn lookup(&self, address: u32) -> Option<pt::Slot> {
+        pt::lookup(self.root, address)
+    }
+
+    /// The PTE of a user address; makes its page table if there is none.
+    pub fn slot(&self, address: u32) -> Result<pt::Slot, pt::NoTable> {
+        match self.lookup(address) {
+            Some(slot) => Ok(slot),
+            None => {
+                let _tables = self.tables.lock();
+                kernel_space::user_slot(self.root, address)
+            }
+        }
+    }
+
+    /// Writes `new` if the entry is still `old`: another thread may have been first.
+    pub(super) fn replace(&self, slot: pt::Slot, old: Entry, new: Entry) -> bool {
+        let _tables = self.tables.lock();
+        let same = slot.read() == old;
+        if same {
+            slot.write(new);
+        }
+        same
+    }
+
+    /// The frame behind a present PTE, with an owner more, while nobody takes the entry away.
+    pub(super) fn pin(&self, slot: pt::Slot) -> Option<Entry> {
+        let tables = self.tables.lock();
+        let entry = slot.read();
+        if tables.ended || !entry.present() {
+            return None;
+        }
+        entry.frame().page().get();
+        Some(entry)
+    }
+
+    /// Lets the process write to a page of which nobody else is an owner; false if somebody is.
+    pub(super) fn write_in_place(&self, slot: pt::Slot) -> bool {
+        let _tables = self.tables.lock();
+        let entry = slot.read();
+        let own = entry.present() && entry.frame().page().count() == 1;
+        if own {
+            slot.change(0, pt::RW | pt::D);
+        }
+        own
     }
 
     /// Writes `bytes` to `address` whatever the rights of ring 3 there are: for loading a program
@@ -228,22 +348,26 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// After PTEs lost rights: no translation older than this call is used again. This processor
-    /// flushes, all others become stale. Called by the process that owns the space.
-    pub fn flush_here(&self, scope: flush::Scope) {
-        // One step as far as migration is concerned: else the flush could hit another processor
-        // than the one that is left unmarked.
-        sched::preempt_disable();
+    /// Processors that have the space loaded, without the one that runs this. What was written before is seen by all
+    /// that load it later. With preemption off.
+    pub fn loaded_elsewhere(&self) -> u64 {
+        fence(SeqCst);
+        let all = u64::from(self.loaded[0].load(SeqCst)) | u64::from(self.loaded[1].load(SeqCst)) << 32;
+        all & !(1 << percpu::cpu_id())
+    }
+
+    /// All processors but this one become stale. For a space with one thread, which runs here with preemption off.
+    pub fn mark_all_others(&self) {
         let me = percpu::cpu_id();
         for (i, word) in self.stale.iter().enumerate() {
             let own = if me / 32 == i { 1 << (me % 32) } else { 0 };
             word.store(!own, Relaxed);
         }
-        match scope {
-            flush::Scope::Page(address) => flush::local_page(address),
-            flush::Scope::Space => flush::local_non_global(),
-        }
-        sched::preempt_enable();
+    }
+
+    /// A processor becomes stale: it loads CR3 before a thread runs there again.
+    pub fn mark_stale(&self, cpu: usize) {
+        self.stale[cpu / 32].fetch_or(1 << (cpu % 32), AcqRel);
     }
 
     /// Is this processor stale? Forgets it: the caller flushes.
@@ -256,13 +380,26 @@ impl AddressSpace {
         true
     }
 
-    /// A processor loads the root.
-    pub fn add_user(&self) {
+    /// Processor `cpu`, this one, is about to load the root.
+    pub fn enter(&self, cpu: usize) {
         self.users.fetch_add(1, Relaxed);
+        self.loaded[cpu / 32].fetch_or(1 << (cpu % 32), SeqCst);
     }
 
-    /// A processor has loaded another root, or the owner is gone. The last one frees the tables.
-    pub fn drop_user(&self) {
+    /// Processor `cpu`, this one, has loaded another root.
+    pub fn leave(&self, cpu: usize) {
+        self.loaded[cpu / 32].fetch_and(!(1 << (cpu % 32)), AcqRel);
+        self.drop_user();
+    }
+
+    /// Keeps the space from being freed for a task that is no thread of it.
+    pub fn visit(&'static self) -> Visit {
+        self.users.fetch_add(1, Relaxed);
+        Visit(self)
+    }
+
+    /// A processor has left, or the threads are gone. The last one frees the tables.
+    fn drop_user(&self) {
         if self.users.fetch_sub(1, AcqRel) == 1 {
             kernel_space::free_root(self.root);
             let own = self as *const AddressSpace as u32 - memlayout::page_offset();
@@ -270,8 +407,8 @@ impl AddressSpace {
         }
     }
 
-    /// The process ends: its frames go at once, the tables with the last processor that leaves them.
-    pub fn release(&self) {
+    fn release(&self) {
+        self.tables.lock().ended = true;
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
             let mut at = area.start;
@@ -283,65 +420,31 @@ impl AddressSpace {
             }
             i += 1;
         }
-        self.areas.lock().count = 0;
+        self.areas.lock().clear();
         self.drop_user();
     }
 }
 
-/// PTE bits of a private page.
+/// A space that exists until this is dropped.
+pub struct Visit(&'static AddressSpace);
+
+impl core::ops::Deref for Visit {
+    type Target = AddressSpace;
+    fn deref(&self) -> &AddressSpace {
+        self.0
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.drop_user();
+    }
+}
+
+/// PTE bits of a page that is not waiting for its copy.
 pub fn user_bits(protection: Protection) -> u32 {
     match protection {
         Protection::ReadOnly => pt::P | pt::US | pt::A,
         Protection::ReadWrite => pt::P | pt::US | pt::A | pt::RW | pt::D,
-    }
-}
-
-impl Areas {
-    fn insert(&mut self, new: Area) -> Result<(), MapError> {
-        if self.count == AREAS {
-            return Err(MapError::NoMemory);
-        }
-        let used = &self.list[..self.count];
-        if used.iter().any(|a| a.start < new.end && new.start < a.end) {
-            return Err(MapError::BadRange);
-        }
-        let at = used.iter().position(|a| a.start > new.start).unwrap_or(self.count);
-        self.list.copy_within(at..self.count, at + 1);
-        self.list[at] = new;
-        self.count += 1;
-        Ok(())
-    }
-
-    fn delete(&mut self, i: usize) {
-        self.list.copy_within(i + 1..self.count, i);
-        self.count -= 1;
-    }
-
-    /// Cuts `start..end` out of whatever areas it meets.
-    fn remove(&mut self, start: u32, end: u32) -> Result<(), MapError> {
-        let mut i = 0;
-        while i < self.count {
-            let area = self.list[i];
-            match (area.start < start, end < area.end) {
-                _ if area.end <= start || end <= area.start => i += 1,
-                (false, false) => self.delete(i),
-                (true, false) => {
-                    self.list[i].end = start;
-                    i += 1;
-                }
-                (false, true) => {
-                    self.list[i].start = end;
-                    i += 1;
-                }
-                (true, true) => {
-                    if self.count == AREAS {
-                        return Err(MapError::NoMemory);
-                    }
-                    self.list[i].end = start;
-                    return self.insert(Area { start: end, ..area });
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -7,17 +7,24 @@
 //! the processor may have filled the old entry again, and reads through it
 //! would see the other process's frame. Making an entry writable with the same
 //! frame would be safe without, at the price of spurious faults; it flushes as
-//! well (as 2.4 did), so that kernel code that must not fault can rely on it.
+//! well (as 2.4 did), so that kernel code that must not fault can rely on it; in
+//! a space with several threads on this processor only, and the others take the
+//! spurious fault.
+//!
+//! Two threads may fault at the same page at the same time. Each prepares its
+//! frame without a lock, since that may sleep; the PTE goes to the first, and the
+//! other one's frame goes back.
 //!
 //! Frames are cleared and copied through the strategy's own kmap. A copy
 //! needs two kmaps at a time; `kmap::map_pair` sees to it that holders of one
 //! who wait for a second cannot use up the window.
 
-use super::address_space::{AddressSpace, Protection, user_bits};
+use super::address_space::{AddressSpace, user_bits};
+use super::area::Protection;
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
-use super::{flush, frame, kernel_space, page_table as pt};
-use crate::{kmap, memlayout, sched};
+use super::{flush, frame, page_table as pt};
+use crate::{kmap, memlayout, sched, shootdown};
 
 /// The error code's bits (SDM vol. 3A, "Interrupt 14").
 const WRITE: u32 = 1 << 1;
@@ -47,7 +54,19 @@ pub enum Fault {
 pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
     let access = if error & WRITE != 0 { Access::Write } else { Access::Read };
     let space = sched::current().mm.get().ok_or(Fault::BadAddress)?;
+    // Another thread may have done it meanwhile, or this processor's translation was behind. A copy that has the layout
+    // already comes here for nothing else.
+    if space.is_shared() && allows(space, address, access) {
+        return Ok(());
+    }
+    let _layout = space.keep_layout();
     make_usable(space, address, access)
+}
+
+/// Does the PTE allow ring 3 this access?
+fn allows(space: &AddressSpace, address: u32, access: Access) -> bool {
+    let needed = if access == Access::Write { pt::P | pt::US | pt::RW } else { pt::P | pt::US };
+    address < memlayout::user_end() && space.lookup(address).is_some_and(|slot| slot.read().has(needed))
 }
 
 /// Sees to it that the running process can access `address` in this way.
@@ -59,27 +78,42 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     if access == Access::Write && area.protection == Protection::ReadOnly {
         return Err(Fault::BadAddress);
     }
-    let slot = kernel_space::user_slot(space.root(), address).map_err(|_| Fault::NoMemory)?;
+    let slot = space.slot(address).map_err(|_| Fault::NoMemory)?;
     let entry = slot.read();
     if !entry.present() {
         let frame = zeroed_frame().ok_or(Fault::NoMemory)?;
-        slot.write(Entry::new(frame, user_bits(area.protection)));
+        if !space.replace(slot, Entry::NONE, Entry::new(frame, user_bits(area.protection))) {
+            frame::put(frame);
+        }
     } else if access == Access::Write && !entry.has(pt::RW) {
-        unshare(space, address, slot, entry.frame())?;
+        unshare(space, address, slot)?;
     }
     // Else the entry allows it already.
     Ok(())
 }
 
-/// Gives the process a frame of its own in place of `shared`.
-fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot, shared: Frame) -> Result<(), Fault> {
-    if shared.page().count() == 1 {
+/// Gives the process a frame of its own in place of the one behind `slot`, which it shares with others.
+fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fault> {
+    if space.write_in_place(slot) {
         // Everybody else has copied or ended: nobody can become an owner but through this process.
-        slot.change(0, pt::RW | pt::D);
-        space.flush_here(flush::Scope::Page(address));
+        if space.is_shared() {
+            flush::local_page(address);
+        } else {
+            shootdown::flush(space, flush::Scope::Page(address));
+        }
         return Ok(());
     }
-    let own = frame::alloc(kmap::wanted_frames()).ok_or(Fault::NoMemory)?;
+    // An owner more: the frame stays what it is while it is copied.
+    let Some(old) = space.pin(slot) else { return Ok(()) };
+    let shared = old.frame();
+    if old.has(pt::RW) {
+        frame::put(shared);
+        return Ok(());
+    }
+    let Some(own) = frame::alloc(kmap::wanted_frames()) else {
+        frame::put(shared);
+        return Err(Fault::NoMemory);
+    };
     let (from, to) = kmap::map_pair(shared, own);
     // SAFETY: two different frames, each mapped for one page, `own` known to nobody else.
     unsafe {
@@ -87,8 +121,12 @@ fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot, shared: Frame) ->
         core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE as usize / 4);
     }
     kmap::unmap_pair(from, to);
-    slot.write(Entry::new(own, user_bits(Protection::ReadWrite)));
-    space.flush_here(flush::Scope::Page(address));
+    if space.replace(slot, old, Entry::new(own, user_bits(Protection::ReadWrite))) {
+        shootdown::flush(space, flush::Scope::Page(address));
+        frame::put(shared);
+    } else {
+        frame::put(own);
+    }
     frame::put(shared);
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Invalidating TLBs: the local primitives and the one call that reaches all
-//! processors.
+//! Invalidating TLBs: the local primitives and the call that reaches other
+//! processors, all of them for kernel addresses ([`all_cpus`]), those that a
+//! scheme of `shootdown` names for user addresses ([`ask`]).
 //!
 //! ```text
 //!  initiator                             every other processor that is online
@@ -21,20 +22,39 @@
 //! broadcast may reach it before that; then it flushes once more than needed.
 
 use crate::arch::{insn, smp};
-use crate::kmap::{self, planted};
-use crate::{marks, percpu, sched, sync::SpinLock};
+use crate::shootdown::{self, Request};
+use crate::{kmap, marks, percpu, planted, sched, sync::SpinLock};
 use core::sync::atomic::{
     AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use shootdown_abi::{Activity, FLUSH_VECTOR, Mark};
+use shootdown_abi::{Activity, Counter, FLUSH_VECTOR, Mark};
 
-/// What a user address space's own processor has to drop.
+/// What of a user address space is to be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The page at this address.
     Page(u32),
     /// All of the space.
     Space,
+}
+
+impl Scope {
+    /// Drops it on this processor, which has the space loaded.
+    pub fn drop_here(self) {
+        match self {
+            Scope::Page(address) => local_page(address),
+            Scope::Space => local_non_global(),
+        }
+    }
+}
+
+/// Whom a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// Every processor that is online but this one: one message.
+    AllOthers,
+    /// These, bit n for processor n: a message for each.
+    Each(u64),
 }
 
 /// What a flush of all processors drops, on each.
@@ -51,6 +71,9 @@ pub enum Kind {
     /// The page at this address, page aligned: `invlpg`.
     Page(u32),
 }
+
+/// The request is what `shootdown` has published; no word of a [`Kind`].
+const USER: u32 = 4;
 
 impl Kind {
     /// The request as one word; no page that is flushed has an address below 4096.
@@ -141,38 +164,73 @@ static WAITING: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 pub fn all_cpus(kind: Kind, own: Own) {
     sched::preempt_disable();
     let before = marks::activity(Activity::FlushInit);
-    let others = percpu::online() & !(1 << percpu::cpu_id());
+    let others = others();
     if others == 0 {
         local(kind);
     } else {
         assert!(insn::irqs_on(), "a flush of all processors with interrupts off");
         let task = sched::current().id;
         marks::mark(Mark::FlushBegin, task);
-        call(kind, own, others);
+        let guard = CALL.lock();
+        call(kind.word(), To::AllOthers, others, || {
+            if own == Own::First {
+                local(kind);
+            }
+        });
+        if own == Own::Last {
+            local(kind);
+        }
+        drop(guard);
         marks::mark(Mark::FlushEnd, task);
     }
     marks::activity(before);
     sched::preempt_enable();
 }
 
-fn call(kind: Kind, own: Own, others: u64) {
-    let guard = CALL.lock();
-    REQUEST.store(kind.word(), Relaxed);
-    WAITING[0].store(others as u32, Release);
-    WAITING[1].store((others >> 32) as u32, Release);
-    smp::ipi_all_others(FLUSH_VECTOR);
-    if own == Own::First {
-        local(kind);
+/// Has other processors answer a request about user addresses, and does `meanwhile` while they are at it; returns when
+/// all have acknowledged. Nothing at all happens if it is for nobody.
+///
+/// With preemption off, interrupts on and the activity `FlushInit`; locks as for [`all_cpus`].
+pub fn ask(to: To, request: &Request, meanwhile: impl FnOnce()) {
+    let targets = match to {
+        To::AllOthers => others(),
+        To::Each(targets) => targets,
+    };
+    if targets == 0 {
+        return;
     }
+    assert!(insn::irqs_on(), "a shootdown with interrupts off");
+    let task = sched::current().id;
+    marks::mark(Mark::FlushBegin, task);
+    marks::count(Counter::Shootdowns, 1);
+    let guard = CALL.lock();
+    request.publish();
+    call(USER, to, targets, meanwhile);
+    drop(guard);
+    marks::mark(Mark::FlushEnd, task);
+}
+
+/// The processors that are online, without this one.
+fn others() -> u64 {
+    percpu::online() & !(1 << percpu::cpu_id())
+}
+
+/// Interrupts `targets` and waits for them; the caller holds the call lock.
+#[inline(always)]
+fn call(request: u32, to: To, targets: u64, meanwhile: impl FnOnce()) {
+    REQUEST.store(request, Relaxed);
+    WAITING[0].store(targets as u32, Release);
+    WAITING[1].store((targets >> 32) as u32, Release);
+    match to {
+        To::AllOthers => smp::ipi_all_others(FLUSH_VECTOR),
+        To::Each(_) => smp::ipi_each(targets, FLUSH_VECTOR),
+    }
+    meanwhile();
     marks::activity(Activity::AckWait);
     while WAITING[0].load(Acquire) | WAITING[1].load(Acquire) != 0 {
         insn::pause();
     }
     marks::activity(Activity::FlushInit);
-    if own == Own::Last {
-        local(kind);
-    }
-    drop(guard);
 }
 
 /// The handler of the flush vector, with interrupts off. The caller acknowledges the interrupt itself.
@@ -180,7 +238,17 @@ pub fn on_ipi() {
     let me = percpu::cpu_id();
     let before = marks::activity(Activity::IpiHandler);
     marks::mark(Mark::HandlerBegin, me as u32);
-    let kind = Kind::from_word(REQUEST.load(Relaxed));
+    let request = REQUEST.load(Relaxed);
+    if request == USER {
+        shootdown::on_ipi(me);
+    } else {
+        flush_kernel(Kind::from_word(request), me);
+    }
+    marks::mark(Mark::HandlerEnd, me as u32);
+    marks::activity(before);
+}
+
+fn flush_kernel(kind: Kind, me: usize) {
     if planted::is(planted::Fault::EarlyAck) {
         acknowledge(me);
         insn::sti();
@@ -193,10 +261,9 @@ pub fn on_ipi() {
         }
         acknowledge(me);
     }
-    marks::mark(Mark::HandlerEnd, me as u32);
-    marks::activity(before);
 }
 
-fn acknowledge(me: usize) {
+/// This processor has answered the call that it was interrupted for.
+pub fn acknowledge(me: usize) {
     WAITING[me / 32].fetch_and(!(1 << (me % 32)), AcqRel);
 }

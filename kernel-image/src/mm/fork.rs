@@ -1,23 +1,26 @@
-//! `fork` with copy-on-write: parent and child share every frame, read-only,
-//! until one of them writes (`fault`).
+//! `fork` with copy-on-write: parent and child share every frame of private
+//! areas, read-only, until one of them writes (`fault`). Frames of shared areas
+//! stay writable in both.
 //!
-//! The parent's writable entries lose a right, so its TLB must forget them
-//! before either process runs in ring 3: one CR3 load here, and `stale` for the
-//! processors that may keep the parent's CR3 lazily. The child's root is new
-//! and is in no TLB.
+//! The parent's writable entries lose a right, so whatever TLB holds them must
+//! forget them before either process runs in ring 3 (`shootdown`). The child's
+//! root is new and is in no TLB.
 
 use super::address_space::AddressSpace;
+use super::area::Sharing;
+use super::flush;
 use super::page::PAGE_SIZE;
 use super::page_table::{self as pt, Entry};
-use super::{flush, kernel_space};
+use crate::shootdown;
 
 /// A copy of the running process's address space `parent`, or `None` without memory.
 pub fn fork(parent: &AddressSpace) -> Option<&'static AddressSpace> {
     let child = AddressSpace::new()?;
+    let _layout = parent.change_layout();
     let shared = share(parent, child);
-    parent.flush_here(flush::Scope::Space);
+    shootdown::flush(parent, flush::Scope::Space);
     if shared.is_none() {
-        child.release();
+        child.remove_thread(0);
         return None;
     }
     Some(child)
@@ -27,16 +30,17 @@ pub fn fork(parent: &AddressSpace) -> Option<&'static AddressSpace> {
 fn share(parent: &AddressSpace, child: &AddressSpace) -> Option<()> {
     let mut i = 0;
     while let Some(area) = parent.nth_area(i) {
-        child.map(area.start, area.end, area.protection).ok()?;
+        child.with_areas(|areas| areas.insert(area)).ok()?;
+        let lost = if area.sharing == Sharing::Private { pt::RW } else { 0 };
         let mut at = area.start;
         while let Some((address, slot)) = parent.next_present(at, area.end) {
-            let to = kernel_space::user_slot(child.root(), address).ok()?;
+            let to = child.slot(address).ok()?;
             let entry = slot.read();
-            if entry.has(pt::RW) {
-                slot.change(pt::RW, 0);
+            if entry.has(pt::RW) && lost != 0 {
+                slot.change(lost, 0);
             }
             entry.frame().page().get();
-            to.write(Entry(entry.0 & !(pt::RW as u64)));
+            to.write(Entry(entry.0 & !(lost as u64)));
             at = address + PAGE_SIZE;
         }
         i += 1;

@@ -5,7 +5,9 @@
 //!  page, frame    struct page and the allocator
 //!  page_table     both formats: look up, create, write; never flushes
 //!  kernel_space   the kernel half that all address spaces share
-//!  address_space  areas and PTEs of a process; fault, fork, user: on top of it
+//!  area           what a process may touch: the list of its areas
+//!  address_space  root, areas and PTEs of a process, its threads, who has it loaded
+//!  fault, fork, protect, mremap, user, peek: on top of it
 //!  switch, flush  what a context switch and an invalidation do to TLBs
 //!  page_cache     files
 //! ```
@@ -15,29 +17,36 @@
 //! `kmap`.
 
 mod address_space;
+mod area;
 pub mod fault;
 pub mod flush;
 mod fork;
 pub mod frame;
 pub mod kernel_space;
+mod mremap;
 mod page;
 pub mod page_cache;
 pub mod page_table;
+pub mod peek;
+mod protect;
 mod switch;
 pub mod user;
 mod zones;
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-pub use address_space::{AddressSpace, MapError, Protection};
+pub use address_space::{AddressSpace, Visit};
+pub use area::{MapError, Protection, Sharing};
 pub use fork::fork;
+pub use mremap::mremap;
 pub use page::Frame;
-pub use switch::switch;
+pub use protect::protect;
+pub use switch::{is_lazy, is_loaded, switch};
 
 use crate::arch::{insn, paging};
 use crate::cmdline::{self, Paging};
 use crate::kmap;
-use crate::memlayout;
+use crate::{memlayout, planted};
 use page_table::Format;
 
 /// First frame behind the direct map.
@@ -64,6 +73,7 @@ pub fn init() {
         Paging::Pae => Format::Pae,
     };
     page_table::set_format(format);
+    planted::init(options);
     let slots = kmap::slots(options, format);
     let window = kmap::window::start_for(slots);
     let low_end = zones::init(options, format, slots, window);

@@ -2,16 +2,18 @@
 //!
 //! - `task`: a stack with its task at the bottom
 //! - `run`: the run queue and the context switch
-//! - `wait`: sleeping and waking
+//! - `wait`: sleeping and waking; `rw_lock`: a lock made of it
 //! - `threads`: the tasks that the kernel itself has: idle, and `kwatch`
 
 mod queue;
 mod run;
+mod rw_lock;
 mod task;
 mod threads;
 mod wait;
 
 pub use run::schedule;
+pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use task::{Task, current};
 pub use threads::{create_idle, idle, init, start_threads, tick};
 pub use wait::WaitQueue;
@@ -58,6 +60,19 @@ pub fn yield_now() {
 pub fn create_process(mm: &'static AddressSpace, entry: extern "C" fn() -> !) -> Option<&'static Task> {
     let task = Task::create(Task::new(new_id(), current().cpu(), Role::Process, None), entry)?;
     task.mm.set(Some(mm));
+    Some(task)
+}
+
+/// Makes a thread of the address space `mm`, number `number` there, as [`create_process`] makes a process.
+pub fn create_thread(
+    mm: &'static AddressSpace,
+    number: u32,
+    entry: extern "C" fn() -> !,
+) -> Option<&'static Task> {
+    let task = create_process(mm, entry)?;
+    task.number.set(number);
+    // It has run nowhere: wherever it begins, it arrives.
+    task.last_cpu.store(u32::MAX, Relaxed);
     Some(task)
 }
 

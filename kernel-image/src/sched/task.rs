@@ -54,8 +54,10 @@ pub struct Task {
     resched: AtomicBool,
     /// What it is busy with; follows it from processor to processor.
     pub activity: Cell<Activity>,
-    /// Its user half; none for kernel threads.
+    /// Its user half; none for kernel threads. Set and taken under the lock of the process table.
     pub mm: Cell<Option<&'static AddressSpace>>,
+    /// Which of its address space's threads it is.
+    pub number: Cell<u32>,
     /// Kernel addresses that it holds (`deferred-seq`, `deferred-local`).
     pub pins: AtomicU32,
     /// The processor that it ran on last time; set after `mm::switch`.
@@ -115,6 +117,7 @@ impl Task {
             resched: AtomicBool::new(false),
             activity: Cell::new(Activity::Kernel),
             mm: Cell::new(None),
+            number: Cell::new(0),
             pins: AtomicU32::new(0),
             last_cpu: AtomicU32::new(cpu as u32),
             slots: TaskSlots::new(),

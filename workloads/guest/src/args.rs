@@ -50,14 +50,18 @@ impl Key {
         Key { name, standard: Standard::Number(standard), accepted: Accepted::Words(least, most) }
     }
 
+    /// A key with a number in `least..=most`, `each` for each processor when not given.
+    pub const fn per_cpu(name: &'static str, each: u32, least: u32, most: u32) -> Key {
+        Key { name, standard: Standard::PerCpu(each), accepted: Accepted::Range(least, most) }
+    }
+
     /// A key with one of some words; the first stands when it is not given.
     pub const fn choice(name: &'static str, words: &'static [&'static str]) -> Key {
         Key { name, standard: Standard::Number(0), accepted: Accepted::OneOf(words) }
     }
 
     /// `tasks=`: processes at work, two for each processor when not given.
-    pub const TASKS: Key =
-        Key { name: "tasks", standard: Standard::PerCpu(2), accepted: Accepted::Range(1, 1024) };
+    pub const TASKS: Key = Key::per_cpu("tasks", 2, 1, 1024);
 
     fn value(&self, text: &str) -> Option<u32> {
         match self.accepted {

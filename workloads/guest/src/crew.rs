@@ -6,7 +6,7 @@
 //! task 0                                     ROI begin              ROI end
 //! ```
 //!
-//! `syscall` has the phases without a file. Which pages a task uses: the file is cut into a part common to all tasks
+//! Loads without a file have the phases alone, as processes ([`fork_all`]) or as threads of one ([`thread_all`]). Which pages a task uses: the file is cut into a part common to all tasks
 //! (`sharing` per cent of the pages) and equal parts of the tasks' own;
 //! `sharing` per cent of the operations go to the common part. Within a part
 //! the pages come at random, `hot` per cent of them from its first tenth, or
@@ -102,6 +102,24 @@ pub fn fork_all(tasks: u32, task: impl Fn(u32) -> u32) -> u32 {
                 return BAD_ARGUMENTS;
             }
         }
+    }
+    wait_for(tasks)
+}
+
+/// Pages of a thread's stack.
+const STACK: u32 = 4;
+
+/// Makes the tasks as threads of this process and waits for them; the worst of their exit statuses.
+pub fn thread_all(tasks: u32, task: impl Fn(u32) -> u32 + Sync) -> u32 {
+    let made = (0..tasks).try_for_each(|index| {
+        let stack = sys::memory(STACK)?;
+        // SAFETY: `task` stays until all threads have ended, or this process has and the machine with it.
+        unsafe { sys::thread(stack, &task, index) }.map(|_| ())
+    });
+    if let Err(error) = made {
+        // Those that run use `task`; the end of this process ends the machine.
+        say!("guest: cannot make {} threads (error {})", tasks, error);
+        sys::exit(BAD_ARGUMENTS);
     }
     wait_for(tasks)
 }

@@ -19,12 +19,20 @@
 #![no_main]
 
 mod args;
+mod board;
 mod crew;
+mod fault_zero;
 mod fork_cow;
 mod kmap_storm;
+mod lock;
+mod memory;
+mod mremap;
+mod munmap;
 mod pagecache_read;
 mod pattern;
+mod peek;
 mod rng;
+mod shm_many;
 mod sys;
 mod syscall;
 
@@ -41,7 +49,17 @@ pub struct Load {
 }
 
 /// Every load.
-const LOADS: &[&Load] = &[&kmap_storm::LOAD, &pagecache_read::LOAD, &fork_cow::LOAD, &syscall::LOAD];
+const LOADS: &[&Load] = &[
+    &kmap_storm::LOAD,
+    &pagecache_read::LOAD,
+    &fork_cow::LOAD,
+    &syscall::LOAD,
+    &fault_zero::LOAD,
+    &munmap::LOAD,
+    &mremap::LOAD,
+    &shm_many::LOAD,
+    &peek::LOAD,
+];
 
 /// Exit status when wrong data was seen.
 pub const WRONG_DATA: u32 = 1;

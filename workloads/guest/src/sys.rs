@@ -1,4 +1,5 @@
-//! System calls, program start and the console: all `unsafe` of this program.
+//! System calls, program start and the console: all `unsafe` of this program
+//! but that of `lock` and `memory`.
 //!
 //! `int 0x80` with the number in `eax` and arguments in `ebx`, `ecx`, `edx`,
 //! `esi`, as `abi::syscall` says. LLVM keeps `esi` for itself on 32-bit x86,
@@ -113,6 +114,87 @@ pub fn memory(pages: u32) -> Result<&'static mut [u32]> {
     let address = checked(unsafe { call(syscall::MMAP, bytes, 0, 0, 0) })?;
     // SAFETY: the kernel gave us this range, zeroed, page aligned, and gives it to nobody else.
     Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u32, bytes as usize / 4) })
+}
+
+/// New anonymous memory of whole pages, all zero; its address. `sharing` as in `abi::syscall`.
+pub fn map(pages: u32, sharing: u32) -> Result<u32> {
+    let bytes = pages.checked_mul(PAGE).ok_or(12u32)?;
+    // SAFETY: no pointers go in.
+    checked(unsafe { call(syscall::MMAP, bytes, sharing, 0, 0) })
+}
+
+/// Gives memory back that nobody uses any more.
+pub fn unmap(address: u32, pages: u32) -> Result<()> {
+    // SAFETY: the callers own the range (`memory::Region`).
+    checked(unsafe { call(syscall::MUNMAP, address, pages * PAGE, 0, 0) }).map(|_| ())
+}
+
+/// Changes what may be done with memory; `protection` as in `abi::syscall`.
+pub fn protect(address: u32, pages: u32, protection: u32) -> Result<()> {
+    // SAFETY: a write that is not allowed ends the task, nothing else.
+    checked(unsafe { call(syscall::MPROTECT, address, pages * PAGE, protection, 0) }).map(|_| ())
+}
+
+/// Moves memory; its new address.
+pub fn remap(address: u32, old_pages: u32, new_pages: u32) -> Result<u32> {
+    // SAFETY: the callers own the range (`memory::Region`).
+    checked(unsafe { call(syscall::MREMAP, address, old_pages * PAGE, new_pages * PAGE, 0) })
+}
+
+/// Copies from `address` in another process until `words` is full; all within one page.
+pub fn peek(id: u32, address: u32, words: &mut [u32]) -> Result<u32> {
+    let length = words.len() as u32 * 4;
+    let buffer = words.as_mut_ptr() as u32;
+    // SAFETY: the kernel writes `length` bytes at `buffer`, which is `words`; any bits are a u32.
+    checked(unsafe { call(syscall::PEEK, id, address, buffer, length) })
+}
+
+/// What a thread finds at the top of its stack. `thread_start` calls through the third word.
+#[repr(C)]
+struct Start<F> {
+    task: *const F,
+    index: u32,
+    run: unsafe extern "C" fn(*const Start<F>) -> !,
+}
+
+// The kernel starts a thread with the address of its `Start` in eax.
+global_asm!(
+    "thread_start:",
+    "xor ebp, ebp",
+    "and esp, -16",
+    "sub esp, 12",
+    "push eax",
+    "call [eax + 8]",
+    "ud2",
+);
+
+/// Makes a thread of this process that runs `task(index)` on `stack` and ends with what it returns; its id.
+///
+/// # Safety
+/// `task` has to stay where it is until the thread has ended.
+pub unsafe fn thread<F: Fn(u32) -> u32 + Sync>(
+    stack: &'static mut [u32],
+    task: &F,
+    index: u32,
+) -> Result<u32> {
+    unsafe extern "C" {
+        fn thread_start() -> !;
+    }
+    let top = stack.as_mut_ptr_range().end as u32 - 64;
+    let start = top as *mut Start<F>;
+    // SAFETY: the stack is this thread's alone, and 64 bytes hold a `Start`.
+    unsafe {
+        start.write(Start { task, index, run: begin::<F> });
+        checked(call(syscall::THREAD, thread_start as *const () as u32, top, top, 0))
+    }
+}
+
+/// # Safety
+/// Called by `thread_start` only, with what [`thread`] has written.
+unsafe extern "C" fn begin<F: Fn(u32) -> u32>(start: *const Start<F>) -> ! {
+    // SAFETY: promised by the caller of `thread`.
+    let (task, index) = unsafe { (&*(*start).task, (*start).index) };
+    exit(task(index))
 }
 
 /// A new file of that many pages.

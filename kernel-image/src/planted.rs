@@ -6,12 +6,29 @@
 
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use super::axes::Strategy;
 use crate::arch::insn;
+use crate::cmdline::Options;
+use crate::kmap::Strategy;
+use crate::refuse;
+use crate::shootdown::Scheme;
 
-/// One table gives enum, names and the strategy that each fault belongs to.
+/// What a fault breaks.
+#[derive(Clone, Copy, Debug)]
+pub enum Of {
+    /// These values of `kmap=`.
+    Kmap(&'static [Strategy]),
+    /// These values of `shootdown=`.
+    Shootdown(&'static [Scheme]),
+}
+
+macro_rules! of {
+    (kmap $($name:ident)*) => { Of::Kmap(&[$(Strategy::$name),*]) };
+    (shootdown $($name:ident)*) => { Of::Shootdown(&[$(Scheme::$name),*]) };
+}
+
+/// One table gives enum, names and what each fault belongs to.
 macro_rules! faults {
-    ($($($strategy:ident)|+ $title:literal { $($(#[$meta:meta])* $variant:ident $name:literal,)* })*) => {
+    ($($key:ident $($of:ident)|+, $title:literal { $($(#[$meta:meta])* $variant:ident $name:literal,)* })*) => {
         /// A planted fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -20,23 +37,23 @@ macro_rules! faults {
         impl Fault {
             const ALL: &'static [Fault] = &[$($(Fault::$variant,)*)*];
             /// What `fault=` accepts.
-            pub const NAMES: &'static str = concat!($("with kmap=", $title, ":", $(" ", $name,)* "; ",)* "none without fault=");
+            pub const NAMES: &'static str = concat!($("with ", $title, ":", $(" ", $name,)* "; ",)* "none without fault=");
 
             /// The value of `fault=`.
             pub const fn name(self) -> &'static str {
                 match self { $($(Fault::$variant => $name,)*)* }
             }
 
-            /// The strategies that can have the fault.
-            pub const fn strategies(self) -> &'static [Strategy] {
-                match self { $($(Fault::$variant)|* => &[$(Strategy::$strategy),+],)* }
+            /// What it belongs to, and that in words.
+            const fn of(self) -> (Of, &'static str) {
+                match self { $($(Fault::$variant)|* => (of!($key $($of)+), $title),)* }
             }
         }
     };
 }
 
 faults! {
-    Batched "batched" {
+    kmap Batched, "kmap=batched" {
         /// Global slots are flushed by loading CR3, which keeps them.
         Cr3Flush "cr3-flush",
         /// Idle processors acknowledge without flushing.
@@ -50,21 +67,21 @@ faults! {
         /// Who has slept does not look again whether the page was mapped meanwhile.
         NoRecheck "no-recheck",
     }
-    Atomic "atomic" {
+    kmap Atomic, "kmap=atomic" {
         /// The target of a copy has the type of its source.
         OneType "one-type",
         /// A task gives its processor up between map and unmap.
         Sleep "sleep",
     }
-    AtomicStack "atomic-stack" {
+    kmap AtomicStack, "kmap=atomic-stack" {
         /// A slot is popped before it is flushed.
         PopFirst "pop-first",
     }
-    TaskWindow "task-window" {
+    kmap TaskWindow, "kmap=task-window" {
         /// A task that comes from another processor gets nothing invalidated.
         NoArrival "no-arrival",
     }
-    DeferredSeq | DeferredLocal "deferred-seq or deferred-local" {
+    kmap DeferredSeq | DeferredLocal, "kmap=deferred-seq or deferred-local" {
         /// `ensure` does not check.
         A "a",
         /// The epoch is sampled after the CR3 load.
@@ -92,6 +109,20 @@ faults! {
         /// A processor that comes up counts as up to date.
         M "m",
     }
+    shootdown IpiSync | IpiBroadcast | EarlyAck | Concurrent | Lazy | TlbGen, "any shootdown=" {
+        /// PTEs are taken away and nobody flushes for it.
+        NoFlush "no-flush",
+        /// The frames are given up before the flush.
+        FreeFirst "free-first",
+    }
+    shootdown Lazy, "shootdown=lazy" {
+        /// A processor that was left out does not flush when it comes back.
+        NoReturnFlush "no-return-flush",
+    }
+    shootdown TlbGen, "shootdown=tlb-gen" {
+        /// The generation that a processor notes is read after its flush.
+        GenLate "gen-late",
+    }
 }
 
 const NO_FAULT: u8 = u8::MAX;
@@ -104,9 +135,23 @@ impl Fault {
     }
 }
 
-/// Plants a fault; at boot.
-pub fn plant(fault: Option<Fault>) {
-    PLANTED.store(fault.map_or(NO_FAULT, |f| f as u8), Relaxed);
+/// Plants what was asked for; at boot. Refuses a fault of something else than what runs.
+pub fn init(options: &Options) {
+    let Some(fault) = options.fault else { return };
+    let (of, title) = fault.of();
+    let fits = match of {
+        Of::Kmap(strategies) => strategies.contains(&options.kmap),
+        Of::Shootdown(schemes) => schemes.contains(&options.shootdown),
+    };
+    if !fits {
+        refuse!(
+            "command line: fault={} belongs to {title}, not to kmap={} shootdown={}",
+            fault.name(),
+            options.kmap.name(),
+            options.shootdown.name()
+        );
+    }
+    PLANTED.store(fault as u8, Relaxed);
 }
 
 /// Is this fault planted?

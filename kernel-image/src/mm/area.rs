@@ -1,0 +1,180 @@
+//! The areas of an address space: which addresses a process may touch, and how.
+//! `vm_area_struct` of Linux, as an array in order of address.
+
+use super::page::PAGE_SIZE;
+use crate::memlayout;
+
+/// What a process may do with an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Text and constants, and what `mprotect` made so.
+    ReadOnly,
+    /// Data, stack and mmap.
+    ReadWrite,
+}
+
+/// What a fork makes of an area.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each process has its own: copied when written.
+    Private,
+    /// All see the same frames. They are there from the beginning, so that no process has to know where another one's
+    /// page is that it has never touched.
+    Shared,
+}
+
+/// Pages `start..end` (addresses, page aligned) that the process may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Area {
+    /// First address.
+    pub start: u32,
+    /// First address behind it.
+    pub end: u32,
+    /// Rights of ring 3.
+    pub protection: Protection,
+    /// Whose it is after a fork.
+    pub sharing: Sharing,
+}
+
+/// Why memory could not be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// No frame, no page table or no place for another area.
+    NoMemory,
+    /// Not page aligned, empty, outside the user half, in use, or not in use.
+    BadRange,
+}
+
+/// Whole pages of the user half, at least one?
+pub fn check(start: u32, end: u32) -> Result<(), MapError> {
+    if !(start | end).is_multiple_of(PAGE_SIZE) || start >= end || end > memlayout::user_end() {
+        return Err(MapError::BadRange);
+    }
+    Ok(())
+}
+
+/// Most areas of one address space.
+const AREAS: usize = 128;
+
+/// The list.
+pub struct Areas {
+    count: usize,
+    list: [Area; AREAS],
+}
+
+impl Areas {
+    /// No address may be touched.
+    pub const fn new() -> Areas {
+        let empty = Area { start: 0, end: 0, protection: Protection::ReadOnly, sharing: Sharing::Private };
+        Areas { count: 0, list: [empty; AREAS] }
+    }
+
+    /// All of them, in order of address.
+    pub fn all(&self) -> &[Area] {
+        &self.list[..self.count]
+    }
+
+    /// The area that holds an address.
+    #[inline]
+    pub fn holding(&self, address: u32) -> Option<Area> {
+        self.all().iter().find(|a| a.start <= address && address < a.end).copied()
+    }
+
+    /// The lowest address at or above `from` with `bytes` (whole pages) free from there.
+    pub fn room(&self, from: u32, bytes: u32) -> Result<u32, MapError> {
+        let mut start = from;
+        for area in self.all() {
+            if area.end > start && area.start < start.saturating_add(bytes) {
+                start = area.end;
+            }
+        }
+        match start.checked_add(bytes) {
+            Some(end) if end <= memlayout::user_end() => Ok(start),
+            _ => Err(MapError::NoMemory),
+        }
+    }
+
+    /// Adds an area where there is none.
+    pub fn insert(&mut self, new: Area) -> Result<(), MapError> {
+        if self.count == AREAS {
+            return Err(MapError::NoMemory);
+        }
+        if self.all().iter().any(|a| a.start < new.end && new.start < a.end) {
+            return Err(MapError::BadRange);
+        }
+        let at = self.all().iter().position(|a| a.start > new.start).unwrap_or(self.count);
+        self.list.copy_within(at..self.count, at + 1);
+        self.list[at] = new;
+        self.count += 1;
+        Ok(())
+    }
+
+    fn delete(&mut self, i: usize) {
+        self.list.copy_within(i + 1..self.count, i);
+        self.count -= 1;
+    }
+
+    /// Cuts `start..end` out of whatever areas it meets.
+    pub fn remove(&mut self, start: u32, end: u32) -> Result<(), MapError> {
+        let mut i = 0;
+        while i < self.count {
+            let area = self.list[i];
+            match (area.start < start, end < area.end) {
+                _ if area.end <= start || end <= area.start => i += 1,
+                (false, false) => self.delete(i),
+                (true, false) => {
+                    self.list[i].end = start;
+                    i += 1;
+                }
+                (false, true) => {
+                    self.list[i].start = end;
+                    i += 1;
+                }
+                (true, true) => {
+                    if self.count == AREAS {
+                        return Err(MapError::NoMemory);
+                    }
+                    self.list[i].end = start;
+                    return self.insert(Area { start: end, ..area });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets them all.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    /// Gives `start..end`, of which every page has to be in an area, other rights.
+    pub fn protect(&mut self, start: u32, end: u32, protection: Protection) -> Result<(), MapError> {
+        let mut at = start;
+        while at < end {
+            at = self.holding(at).ok_or(MapError::BadRange)?.end;
+        }
+        // Two cuts at most, each of which makes one area of two.
+        if self.count + 2 > AREAS {
+            return Err(MapError::NoMemory);
+        }
+        self.cut(start);
+        self.cut(end);
+        let count = self.count;
+        for area in &mut self.list[..count] {
+            if start <= area.start && area.end <= end {
+                area.protection = protection;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets an area that goes across `address` end there and another one begin. There is room for it.
+    fn cut(&mut self, address: u32) {
+        if let Some(i) = self.all().iter().position(|a| a.start < address && address < a.end) {
+            self.list.copy_within(i..self.count, i + 1);
+            self.count += 1;
+            self.list[i].end = address;
+            self.list[i + 1].start = address;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `mremap`: pages move to other addresses; their frames stay what they are.
+//!
+//! Each PTE is cleared before its value is written to the new place, and old
+//! translations are shot down before the call returns and with it the new
+//! address becomes known. No frame is freed, so a translation that survived would
+//! show the right page at the wrong address, until the page is freed one day:
+//! nothing would know of the old address then.
+
+use super::address_space::AddressSpace;
+use super::area::{self, Area, MapError, Sharing};
+use super::flush::Scope;
+use super::page::PAGE_SIZE;
+use super::page_table::Entry;
+use crate::memlayout::MMAP_BASE;
+use crate::shootdown;
+
+/// Moves the pages `start..start + old` (bytes), which lie in one area, to where `new` bytes are free; returns the new
+/// address. What is more is new memory, what is less is given up. A shared area cannot grow.
+pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u32, MapError> {
+    let end = start.checked_add(old).ok_or(MapError::BadRange)?;
+    area::check(start, end)?;
+    if new == 0 || !new.is_multiple_of(PAGE_SIZE) {
+        return Err(MapError::BadRange);
+    }
+    let _layout = space.change_layout();
+    let area = space.area(start).filter(|a| end <= a.end).ok_or(MapError::BadRange)?;
+    if area.sharing == Sharing::Shared && new > old {
+        return Err(MapError::BadRange);
+    }
+    let kept = old.min(new);
+    let to = space.with_areas(|areas| areas.room(MMAP_BASE, new))?;
+    // Page tables first: nothing may go wrong once pages move.
+    for address in (to..to + kept).step_by(PAGE_SIZE as usize) {
+        space.slot(address).map_err(|_| MapError::NoMemory)?;
+    }
+    space.with_areas(|areas| {
+        areas.insert(Area { start: to, end: to + new, ..area })?;
+        areas.remove(start, end).inspect_err(|_| {
+            // It had just been put in: it can be taken out.
+            let _ = areas.remove(to, to + new);
+        })
+    })?;
+    move_pages(space, start, to, kept);
+    space.zap_all(start + kept, end);
+    Ok(to)
+}
+
+/// Moves the PTEs of `bytes` and has the old translations forgotten.
+fn move_pages(space: &AddressSpace, from: u32, to: u32, bytes: u32) {
+    let (mut moved, mut last, mut at) = (0, from, from);
+    while let Some((address, slot)) = space.next_present(at, from + bytes) {
+        if let Some(place) = space.lookup(to + (address - from)) {
+            space.move_entry(slot, place);
+        }
+        (moved, last) = (moved + 1, address);
+        at = address + PAGE_SIZE;
+    }
+    match moved {
+        0 => {}
+        1 => shootdown::flush(space, Scope::Page(last)),
+        _ => shootdown::flush(space, Scope::Space),
+    }
+}
+
+impl AddressSpace {
+    fn move_entry(&self, from: super::page_table::Slot, to: super::page_table::Slot) {
+        let entry = from.read();
+        self.replace(from, entry, Entry::NONE);
+        to.write(entry);
+    }
+}

@@ -1,0 +1,90 @@
+//! Memory that a load maps, moves and gives back itself.
+
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use shootdown_abi::syscall;
+
+use crate::pattern::WORDS;
+use crate::sys::{self, PAGE, Result};
+
+/// Private memory of its own, all zero at first. It is not given back by itself.
+pub struct Region {
+    address: u32,
+    pages: u32,
+}
+
+impl Region {
+    /// New memory of that many pages.
+    pub fn new(pages: u32) -> Result<Region> {
+        Ok(Region { address: sys::map(pages, syscall::PRIVATE)?, pages })
+    }
+
+    /// The same after a fork: the memory at the address that the parent had it at, which nobody else uses here.
+    pub fn at(address: u32, pages: u32) -> Region {
+        Region { address, pages }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> u32 {
+        self.address
+    }
+
+    /// Words `first..first + count` of a page; both within the region.
+    pub fn words(&mut self, page: u32, first: u32, count: u32) -> &mut [u32] {
+        assert!(page < self.pages && first + count <= WORDS, "a place outside the region");
+        let place = self.address + page * PAGE + first * 4;
+        // SAFETY: the kernel gave this range to this region alone, which is borrowed as long.
+        unsafe { core::slice::from_raw_parts_mut(place as *mut u32, count as usize) }
+    }
+
+    /// Gives it back.
+    pub fn unmap(self) -> Result<()> {
+        sys::unmap(self.address, self.pages)
+    }
+
+    /// May it be written?
+    pub fn protect(&mut self, protection: u32) -> Result<()> {
+        sys::protect(self.address, self.pages, protection)
+    }
+
+    /// Moves it to another address.
+    pub fn relocate(&mut self) -> Result<()> {
+        self.address = sys::remap(self.address, self.pages, self.pages)?;
+        Ok(())
+    }
+}
+
+/// Memory that all processes see which are forked after it was made.
+#[derive(Clone, Copy)]
+pub struct Shared(&'static [AtomicU32]);
+
+impl Shared {
+    /// New memory of that many pages.
+    pub fn new(pages: u32) -> Result<Shared> {
+        let address = sys::map(pages, syscall::SHARED)?;
+        // SAFETY: the kernel gave us this range, zeroed, page aligned, for good; it is only used by atomic accesses.
+        Ok(Shared(unsafe {
+            core::slice::from_raw_parts(address as *const AtomicU32, (pages * WORDS) as usize)
+        }))
+    }
+
+    fn words(&self, page: u32, first: u32, count: usize) -> &[AtomicU32] {
+        let at = (page * WORDS + first) as usize;
+        &self.0[at..at + count]
+    }
+
+    /// Copies words `first..` of a page.
+    pub fn read(&self, page: u32, first: u32, into: &mut [u32]) {
+        let from = self.words(page, first, into.len());
+        for (to, from) in into.iter_mut().zip(from) {
+            *to = from.load(Relaxed);
+        }
+    }
+
+    /// Writes words `first..` of a page.
+    pub fn write(&self, page: u32, first: u32, from: &[u32]) {
+        for (to, from) in self.words(page, first, from.len()).iter().zip(from) {
+            to.store(*from, Relaxed);
+        }
+    }
+}
