@@ -538,6 +538,8 @@ pub enum Listing {
     Cpus,
     /// Mapping strategies and planted faults
     Strategies,
+    /// Schemes of user TLB shootdown (`--set shootdown=NAME`)
+    Shootdowns,
     /// Loads and their keys
     Workloads,
     /// Questions that are answered by experiment

@@ -198,13 +198,14 @@ impl Cell {
     pub fn validate(&self) -> Result<(), KeyError> {
         self.machine.validate()?;
         if let Some(fault) = self.kernel.fault
-            && !fault.strategies.contains(&self.strategy)
+            && !fault.breaks(self.strategy, self.kernel.shootdown)
         {
             return Err(KeyError::Contradiction(format!(
-                "fault: '{}' belongs to {}, but the strategy is {}; accepted with it are {}",
+                "fault: '{}' belongs to {}, but the strategy is {} and shootdown is {}; accepted with them are {}",
                 fault.name,
                 fault.of(),
                 self.strategy.name(),
+                self.kernel.shootdown.name(),
                 self.faults()
             )));
         }
@@ -214,7 +215,10 @@ impl Cell {
     fn faults(&self) -> String {
         let mut names = vec!["none"];
         names.extend(
-            crate::strategy::FAULTS.iter().filter(|f| f.strategies.contains(&self.strategy)).map(|f| f.name),
+            crate::strategy::FAULTS
+                .iter()
+                .filter(|f| f.breaks(self.strategy, self.kernel.shootdown))
+                .map(|f| f.name),
         );
         names.join(", ")
     }
@@ -328,6 +332,10 @@ mod tests {
         c.set("fault", "b").unwrap();
         assert!(c.validate().unwrap_err().to_string().contains("deferred-seq"));
         c.set("strategy", "deferred-seq").unwrap();
+        c.validate().unwrap();
+        c.set("fault", "gen-late").unwrap();
+        assert!(c.validate().unwrap_err().to_string().contains("tlb-gen"));
+        c.set("shootdown", "tlb-gen").unwrap();
         c.validate().unwrap();
     }
 }

@@ -104,6 +104,7 @@ pub fn figures(row: &Row) -> Vec<Figure> {
         ("page_faults", row.page_faults),
         ("mm_switches", row.mm_switches),
         ("lazy_switches", row.lazy_switches),
+        ("shootdowns", row.shootdowns),
         ("invlpg", row.invlpg),
         ("cr3_loads", row.cr3_loads),
         ("global_flushes", row.global_flushes),

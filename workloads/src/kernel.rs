@@ -3,6 +3,7 @@
 //! The kernel checks its command line itself and refuses what does not fit the
 //! machine, with the arithmetic; only names and ranges are checked here.
 
+use crate::shootdown::Shootdown;
 use crate::strategy::{Fault, Strategy};
 use shootdown_emu::config::parse_memory;
 use std::collections::BTreeMap;
@@ -95,6 +96,8 @@ pub struct KernelOptions {
     pub atomic_flush: Option<AtomicFlush>,
     /// When `shared-invlpg` shoots down; unset: when a slot is given to another page.
     pub shared_flush: Option<SharedFlush>,
+    /// How processors are told that user translations are gone.
+    pub shootdown: Shootdown,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
@@ -123,6 +126,7 @@ impl Default for KernelOptions {
             global_kmap: GlobalKmap::ByStrategy,
             atomic_flush: None,
             shared_flush: None,
+            shootdown: Shootdown::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
@@ -155,7 +159,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 18] = [
+    pub const KEYS: [&'static str; 19] = [
         "window",
         "slots",
         "when",
@@ -166,6 +170,7 @@ impl KernelOptions {
         "global-kmap",
         "atomic-flush",
         "shared-flush",
+        "shootdown",
         "irq-kmap",
         "thread-kmap",
         "normal",
@@ -201,6 +206,9 @@ impl KernelOptions {
                 "recycle, unmap",
             )
             .map(|f| self.shared_flush = Some(f)),
+            "shootdown" => Shootdown::from_name(value)
+                .map(|s| self.shootdown = s)
+                .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Shootdown::names())),
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "normal" => size(value).map(|n| self.normal = Some(n)),
@@ -279,6 +287,9 @@ impl KernelOptions {
         }
         if let Some(flush) = self.shared_flush {
             words.push(format!("shared-flush={}", flush.name()));
+        }
+        if self.shootdown != Shootdown::default() {
+            words.push(format!("shootdown={}", self.shootdown.name()));
         }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
@@ -367,12 +378,13 @@ mod tests {
             ("wrap", "ceiling:32"),
             ("how", "cr3"),
             ("irq-kmap", "1"),
+            ("shootdown", "lazy"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
         );
     }
 

@@ -47,6 +47,7 @@ pub mod run;
 mod schema;
 pub mod seeds;
 pub mod sensitivity;
+pub mod shootdown;
 pub mod state;
 pub mod statistics;
 pub mod strategy;

@@ -18,6 +18,7 @@ use crate::collect::Collector;
 use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SharedFlush};
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
+use crate::shootdown::Shootdown;
 use crate::summary::Summary;
 use crate::waits::Waits;
 use crate::{Strategy, image};
@@ -97,6 +98,9 @@ pub struct KernelSection {
     pub atomic_flush: String,
     /// When `shared-invlpg` shoots down: `recycle`, `unmap`; `strategy`: as it has it.
     pub shared_flush: String,
+    /// How processors were told that user translations were gone.
+    #[serde(default = "usual_shootdown")]
+    pub shootdown: String,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -118,6 +122,10 @@ pub struct KernelSection {
     pub tick: Option<u32>,
     /// The planted fault.
     pub fault: Option<String>,
+}
+
+fn usual_shootdown() -> String {
+    Shootdown::default().name().into()
 }
 
 /// The machine.
@@ -220,6 +228,7 @@ impl Config {
                 },
                 atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
+                shootdown: kernel.shootdown.name().into(),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
@@ -355,6 +364,9 @@ pub struct Row {
     pub page_faults: u64,
     pub mm_switches: u64,
     pub lazy_switches: u64,
+    /// Flushes of user translations for which other processors were interrupted.
+    #[serde(default)]
+    pub shootdowns: u64,
     pub invlpg: u64,
     pub cr3_loads: u64,
     pub global_flushes: u64,
@@ -423,6 +435,7 @@ impl Row {
             page_faults: count.page_faults,
             mm_switches: region.guest(Counter::MmSwitches),
             lazy_switches: region.guest(Counter::LazySwitches),
+            shootdowns: region.guest(Counter::Shootdowns),
             invlpg: count.invlpg,
             cr3_loads: count.cr3_loads,
             global_flushes: count.global_flushes,

@@ -3,6 +3,8 @@
 //! The protocols themselves are in `kernel-image/src/kmap/`, one file each; the
 //! names here go to the kernel's command line (`kmap=`, `fault=`).
 
+use crate::shootdown::Shootdown;
+
 /// One table gives enum, names, descriptions and origins.
 macro_rules! strategies {
     ($($(#[$meta:meta])* $variant:ident $name:literal, $description:literal, $origin:literal;)*) => {
@@ -102,25 +104,37 @@ impl Strategy {
     }
 }
 
+/// What a planted fault breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// These ways to give a page a kernel address.
+    Strategies(&'static [Strategy]),
+    /// These ways to have user translations forgotten.
+    Shootdowns(&'static [Shootdown]),
+}
+
 /// A way to get a strategy wrong, planted in the kernel on demand (`fault=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The name, as the kernel's command line takes it.
     pub name: &'static str,
-    /// The strategies that it breaks.
-    pub strategies: &'static [Strategy],
+    /// What it breaks.
+    pub of: Of,
     /// What is wrong.
     pub description: &'static str,
 }
 
-const BATCHED: &[Strategy] = &[Strategy::Batched];
-const ATOMIC: &[Strategy] = &[Strategy::Atomic];
-const STACK: &[Strategy] = &[Strategy::AtomicStack];
-const TASK: &[Strategy] = &[Strategy::TaskWindow];
-const DEFERRED: &[Strategy] = &[Strategy::DeferredSeq, Strategy::DeferredLocal];
+const BATCHED: Of = Of::Strategies(&[Strategy::Batched]);
+const ATOMIC: Of = Of::Strategies(&[Strategy::Atomic]);
+const STACK: Of = Of::Strategies(&[Strategy::AtomicStack]);
+const TASK: Of = Of::Strategies(&[Strategy::TaskWindow]);
+const DEFERRED: Of = Of::Strategies(&[Strategy::DeferredSeq, Strategy::DeferredLocal]);
+const ANY_SHOOTDOWN: Of = Of::Shootdowns(Shootdown::ALL);
+const LAZY: Of = Of::Shootdowns(&[Shootdown::Lazy]);
+const TLB_GEN: Of = Of::Shootdowns(&[Shootdown::TlbGen]);
 
-const fn fault(name: &'static str, strategies: &'static [Strategy], description: &'static str) -> Fault {
-    Fault { name, strategies, description }
+const fn fault(name: &'static str, of: Of, description: &'static str) -> Fault {
+    Fault { name, of, description }
 }
 
 /// Every planted fault.
@@ -152,6 +166,10 @@ pub const FAULTS: &[Fault] = &[
     fault("k", DEFERRED, "the epoch has 8 bits and wraps"),
     fault("l", DEFERRED, "the address is used after its pin was given back"),
     fault("m", DEFERRED, "a processor that comes up counts as up to date (with thread-kmap=1)"),
+    fault("no-flush", ANY_SHOOTDOWN, "munmap flushes nobody's TLB"),
+    fault("free-first", ANY_SHOOTDOWN, "munmap gives the frames up before the flush"),
+    fault("no-return-flush", LAZY, "a processor that was left out does not flush when it comes back"),
+    fault("gen-late", TLB_GEN, "the generation that a processor notes is read after its flush"),
 ];
 
 impl Fault {
@@ -160,20 +178,37 @@ impl Fault {
         FAULTS.iter().find(|f| f.name == name)
     }
 
-    /// All names with their strategies, for messages.
+    /// All names with what they break, for messages.
     pub fn names() -> String {
-        let of = |strategies: &[Strategy]| {
-            let names: Vec<_> =
-                FAULTS.iter().filter(|f| f.strategies == strategies).map(|f| f.name).collect();
-            let whose: Vec<_> = strategies.iter().map(|s| s.name()).collect();
-            format!("{} ({})", names.join(", "), whose.join(", "))
+        let of = |of: Of| {
+            let names: Vec<_> = FAULTS.iter().filter(|f| f.of == of).map(|f| f.name).collect();
+            format!("{} ({})", names.join(", "), of.names(", "))
         };
-        format!("none, {}", [BATCHED, ATOMIC, STACK, TASK, DEFERRED].map(of).join(", "))
+        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN];
+        format!("none, {}", all.map(of).join(", "))
     }
 
-    /// The names of the strategies that it breaks, for messages.
+    /// The names of what it breaks, for messages.
     pub fn of(&self) -> String {
-        let names: Vec<_> = self.strategies.iter().map(|s| s.name()).collect();
-        names.join(" or ")
+        self.of.names(" or ")
+    }
+
+    /// Does it break a kernel with these two?
+    pub fn breaks(&self, strategy: Strategy, shootdown: Shootdown) -> bool {
+        match self.of {
+            Of::Strategies(of) => of.contains(&strategy),
+            Of::Shootdowns(of) => of.contains(&shootdown),
+        }
+    }
+}
+
+impl Of {
+    fn names(self, between: &str) -> String {
+        let names: Vec<_> = match self {
+            Of::Strategies(of) => of.iter().map(|s| s.name()).collect(),
+            Of::Shootdowns(of) if of.len() == Shootdown::ALL.len() => vec!["any shootdown"],
+            Of::Shootdowns(of) => of.iter().map(|s| s.name()).collect(),
+        };
+        names.join(between)
     }
 }

@@ -108,6 +108,23 @@ const fn operations(standard: u32) -> Key {
     number("ops", standard, 1, 100_000_000, "measured operations of each task")
 }
 
+const fn warmup(standard: u32) -> Key {
+    number("warmup", standard, 0, 100_000_000, "operations of each task before the measured part")
+}
+
+/// Tasks that may be threads of one process, of which the kernel makes 128 at most.
+const fn tasks(each: u32, text: &'static str) -> Key {
+    Key { name: "tasks", accepted: Accepted::Range(1, 120), standard: Standard::PerCpu(each), text }
+}
+
+const fn choice(name: &'static str, words: &'static [&'static str], text: &'static str) -> Key {
+    Key { name, accepted: Accepted::OneOf(words), standard: Standard::Word(words[0]), text }
+}
+
+const REGION: Key = number("pages", 8, 1, 4096, "pages of each thread's region");
+const READS: Key =
+    number("reads", 4, 0, 100_000, "pages of other threads' regions looked at before each operation");
+
 /// A load of the guest program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -180,6 +197,82 @@ pub const WORKLOADS: &[Workload] = &[
             operations(10_000),
             WARMUP,
             number("think", 0, 0, 1_000_000, "rounds of user-mode work between operations"),
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "fault-zero",
+        description: "tasks touch fresh memory, page after page",
+        operation: "one page touched for the first time and filled",
+        keys: &[
+            tasks(1, "processes or threads at work"),
+            number("pages", 128, 1, 1 << 16, "pages of each task's memory before it is mapped anew"),
+            operations(1000),
+            warmup(100),
+            words(64, 4, "bytes looked at and written in each page"),
+            choice("crew", &["processes", "threads"], "what the tasks are"),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "munmap",
+        description: "threads of one process give memory back that the others have in their TLBs",
+        operation: "one region taken away and mapped again, or protected, and filled",
+        keys: &[
+            tasks(1, "threads at work"),
+            REGION,
+            operations(300),
+            warmup(30),
+            words(64, 4, "bytes filled and looked at in each page"),
+            READS,
+            choice("call", &["munmap", "mprotect"], "what takes the rights away"),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "mremap",
+        description: "threads of one process move memory that the others have in their TLBs",
+        operation: "one region moved to another address and looked at",
+        keys: &[
+            tasks(1, "threads or processes at work"),
+            REGION,
+            operations(300),
+            warmup(30),
+            words(64, 4, "bytes looked at in each page"),
+            READS,
+            choice("crew", &["threads", "processes"], "what the tasks are"),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "shm-many",
+        description: "many processes read and write one piece of shared memory",
+        operation: "some bytes of a page read, or written and read",
+        keys: &[
+            TASKS,
+            number("pages", 1024, 1, 1 << 18, "pages of the shared memory"),
+            operations(2000),
+            WARMUP,
+            words(128, 4, "bytes of each operation"),
+            number("writes", 30, 0, 100, "per cent of operations that write first"),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
+        name: "peek",
+        description: "processes look into each other's memory, as a debugger does",
+        operation: "some bytes copied out of a page of another process",
+        keys: &[
+            TASKS,
+            number("pages", 64, 1, 65536, "pages of each process's memory"),
+            operations(2000),
+            WARMUP,
+            words(128, 4, "bytes of each look"),
+            THINK,
             FOOTPRINT,
         ],
     },

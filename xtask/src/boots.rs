@@ -22,6 +22,11 @@ const LOADS: &[(&str, &str)] = &[
     ("pagecache-read", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
     ("fork-cow", "tasks=4 pages=160 ops=60 rounds=3"),
     ("syscall", "tasks=5 ops=500 warmup=20 think=4"),
+    ("fault-zero", "tasks=5 pages=40 ops=150 warmup=20 crew=threads"),
+    ("munmap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
+    ("mremap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
+    ("shm-many", "tasks=5 pages=200 ops=300 warmup=20"),
+    ("peek", "tasks=5 pages=20 ops=200 warmup=20"),
 ];
 
 /// All strategies but `none`, which is wrong by design, and `ideal`, which needs a machine that does not exist.
@@ -38,6 +43,17 @@ const STRATEGIES: &[&str] = &[
     "deferred-seq",
     "deferred-local",
 ];
+
+/// Loads whose threads shoot translations down: under [`SHOOTDOWN_STRATEGY`] they run with each of [`SHOOTDOWNS`].
+const SHOOTDOWN_LOADS: &[&str] = &["munmap", "mremap"];
+const SHOOTDOWN_STRATEGY: &str = "batched";
+const SHOOTDOWNS: &[&str] = &["ipi-sync", "ipi-broadcast", "early-ack", "concurrent", "lazy", "tlb-gen"];
+
+/// The values of `shootdown=` that a load runs with; the first is the kernel's default.
+fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
+    let all = SHOOTDOWN_LOADS.contains(&load) && strategy == SHOOTDOWN_STRATEGY;
+    if all { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
+}
 
 /// Little NORMAL memory, so that the files lie in HIGHMEM.
 const KERNEL_WORDS: &str = "normal=32M";
@@ -119,22 +135,31 @@ pub fn run(plan: &Plan) -> Result<()> {
         }
         // The first good run of a load says what the others have to print.
         let mut expected: Option<(Verdict, String)> = None;
-        for strategy in STRATEGIES.iter().filter(|s| wanted(&plan.strategies, s)) {
+        let strategies = STRATEGIES.iter().filter(|s| wanted(&plan.strategies, s));
+        for (strategy, shootdown) in
+            strategies.flat_map(|s| shootdowns(load, s).iter().map(move |shootdown| (s, shootdown)))
+        {
             for &cpus in SHOOTDOWN_CPUS {
                 if !plan.cpus.is_empty() && !plan.cpus.contains(&cpus) {
                     continue;
                 }
                 for machine in machines.iter().filter(|m| m.cpus().contains(&cpus)) {
-                    let name = format!("{load:<14} {strategy:<14} {cpus:>2} cpus {}", machine.name());
+                    let name = format!(
+                        "{load:<14} {strategy:<14} {shootdown:<13} {cpus:>2} cpus {}",
+                        machine.name()
+                    );
                     let boot = Boot {
                         kernel: plan.images.join("kernel.elf"),
                         modules: vec![format!(
                             "{} {load} {arguments}",
                             plan.images.join("guest.elf").display()
                         )],
-                        append: format!("kmap={strategy} {KERNEL_WORDS} {}", plan.append)
-                            .trim_end()
-                            .to_owned(),
+                        append: format!(
+                            "kmap={strategy} shootdown={shootdown} {KERNEL_WORDS} {}",
+                            plan.append
+                        )
+                        .trim_end()
+                        .to_owned(),
                         cpus,
                         mem: MEM,
                         limit: Duration::from_secs(300),
@@ -146,11 +171,11 @@ pub fn run(plan: &Plan) -> Result<()> {
                     match result {
                         Ok(verdict) => {
                             passed += 1;
-                            println!("ok     {name:<42} {} {}", verdict.checksum, verdict.operations);
+                            println!("ok     {name:<56} {} {}", verdict.checksum, verdict.operations);
                         }
                         Err(error) => {
                             failed += 1;
-                            println!("FAILED {name:<42} {error:#}");
+                            println!("FAILED {name:<56} {error:#}");
                         }
                     }
                 }

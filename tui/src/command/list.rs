@@ -1,4 +1,4 @@
-//! `list`: presets, strategies, loads, experiments.
+//! `list`: presets, strategies, schemes of user shootdown, loads, experiments.
 
 use crate::cli::{List, ListFormat, Listing};
 use crate::command::experiment;
@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use shootdown_emu::Preset;
 use shootdown_workloads::Strategy;
-use shootdown_workloads::strategy::FAULTS;
+use shootdown_workloads::shootdown::Shootdown;
+use shootdown_workloads::strategy::{FAULTS, Of};
 use shootdown_workloads::workload::WORKLOADS;
 use std::fmt::Write as _;
 
@@ -18,6 +19,8 @@ pub fn run(options: &List) -> Result<Status> {
         (Listing::Cpus, ListFormat::Json) => document(cpus())?,
         (Listing::Strategies, ListFormat::Text) => strategies_text(),
         (Listing::Strategies, ListFormat::Json) => document(strategies())?,
+        (Listing::Shootdowns, ListFormat::Text) => shootdowns_text(),
+        (Listing::Shootdowns, ListFormat::Json) => document(shootdowns())?,
         (Listing::Workloads, ListFormat::Text) => workloads_text(),
         (Listing::Workloads, ListFormat::Json) => document(workloads())?,
         (Listing::Experiments, ListFormat::Text) => experiment::list_text(),
@@ -74,7 +77,7 @@ fn cpus_text() -> String {
 
 fn strategies() -> Vec<Value> {
     let faults = |s: Strategy| -> Vec<Value> {
-        let own = FAULTS.iter().filter(|f| f.strategies.contains(&s));
+        let own = FAULTS.iter().filter(|f| matches!(f.of, Of::Strategies(of) if of.contains(&s)));
         own.map(|f| json!({ "name": f.name, "description": f.description })).collect()
     };
     let one = |s: Strategy| {
@@ -93,7 +96,24 @@ fn strategies_text() -> String {
     }
     text.push_str("\nplanted faults (--set fault=NAME):\n");
     for f in FAULTS {
-        let _ = writeln!(text, "  {:<12} {:<31} {}", f.name, f.of(), f.description);
+        let _ = writeln!(text, "  {:<15} {:<31} {}", f.name, f.of(), f.description);
+    }
+    text
+}
+
+fn shootdowns() -> Vec<Value> {
+    let faults = |s: Shootdown| -> Vec<Value> {
+        let own = FAULTS.iter().filter(|f| matches!(f.of, Of::Shootdowns(of) if of.contains(&s)));
+        own.map(|f| json!({ "name": f.name, "description": f.description })).collect()
+    };
+    let one = |&s: &Shootdown| json!({ "name": s.name(), "description": s.description(), "origin": s.origin(), "faults": faults(s) });
+    Shootdown::ALL.iter().map(one).collect()
+}
+
+fn shootdowns_text() -> String {
+    let mut text = String::new();
+    for &s in Shootdown::ALL {
+        let _ = writeln!(text, "{:<14} {}\n{:<14} {}", s.name(), s.description(), "", s.origin());
     }
     text
 }

@@ -14,7 +14,7 @@ use crate::{Load, WRONG_DATA, crew, sys};
 pub const LOAD: Load = Load {
     name: "fault-zero",
     keys: &[
-        Key::per_cpu("tasks", 2, 1, 120),
+        Key::per_cpu("tasks", 1, 1, 120),
         Key::number("pages", 128, 1, crew::MOST_PAGES / 16),
         Key::number("ops", 1000, 1, 100_000_000),
         Key::number("warmup", 100, 0, 100_000_000),
