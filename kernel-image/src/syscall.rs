@@ -44,6 +44,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
         call::THREAD => process::thread(a, b, c),
         call::MPROTECT => syscall_mm::mprotect(a, b, c),
         call::MREMAP => syscall_mm::mremap(a, b, c),
+        call::DISCARD => syscall_mm::discard(a, b),
         call::PEEK => syscall_mm::peek(a, b, c, d),
         call::TASK => sched::current().id as i32,
         _ => -call::error::INVALID,

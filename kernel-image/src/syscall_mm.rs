@@ -1,5 +1,5 @@
 //! The system calls that are about memory and files: `mmap`, `munmap`,
-//! `mprotect`, `mremap`, `peek`, `create`, `read`, `write`, `touch`.
+//! `mprotect`, `mremap`, `discard`, `peek`, `create`, `read`, `write`, `touch`.
 //!
 //! Each takes the registers of the ABI and returns what goes to `eax`. User
 //! memory is made usable before a page is mapped (`mm::user`), so nothing
@@ -82,6 +82,12 @@ pub fn mmap(bytes: u32, sharing: u32) -> i32 {
 pub fn munmap(address: u32, bytes: u32) -> i32 {
     let end = address.checked_add(bytes).ok_or(error::INVALID);
     code(end.and_then(|end| space()?.unmap(address, end).map_err(errno)).map(|()| 0))
+}
+
+/// `discard(address, bytes) -> 0`.
+pub fn discard(address: u32, bytes: u32) -> i32 {
+    let end = address.checked_add(bytes).ok_or(error::INVALID);
+    code(end.and_then(|end| space()?.discard(address, end).map_err(errno)).map(|()| 0))
 }
 
 /// `mprotect(address, bytes, protection) -> 0`.

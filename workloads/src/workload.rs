@@ -226,7 +226,7 @@ pub const WORKLOADS: &[Workload] = &[
             warmup(30),
             words(64, 4, "bytes filled and looked at in each page"),
             READS,
-            choice("call", &["munmap", "mprotect"], "what takes the rights away"),
+            choice("call", &["munmap", "mprotect", "fork", "discard"], "what takes the rights away"),
             THINK,
             FOOTPRINT,
         ],

@@ -33,3 +33,19 @@ fn checksums_depend_on_the_load_alone() {
         }
     }
 }
+
+#[test]
+fn so_do_those_of_user_memory() {
+    let machines: [&[(&str, &str)]; 3] =
+        [&[("cpus", "1")], &[("cpus", "4"), ("paging", "64g")], &[("cpu", "haswell-ep"), ("cpus", "16")]];
+    for load in ["fault-zero", "munmap", "mremap", "shm-many", "peek"] {
+        let of = |machine: &[(&str, &str)]| {
+            let small = [("workload", load), ("pages", "12"), ("ops", "15"), ("warmup", "2")];
+            sound(&[&small, machine].concat()).checksum.expect("the kernel prints it")
+        };
+        let expected = of(machines[0]);
+        for machine in machines {
+            assert_eq!(of(machine), expected, "{load} {machine:?}");
+        }
+    }
+}

@@ -55,6 +55,9 @@ pub const MREMAP: u32 = 18;
 /// `peek(id, address, buf, len) -> bytes`: copies out of the memory of another process or thread, through the chosen
 /// kmap; within one page. A page that it never touched reads as zeros.
 pub const PEEK: u32 = 19;
+/// `discard(address, bytes)`: whole pages of private memory, which become zero (`madvise(MADV_DONTNEED)` of Linux). A thread
+/// that reads there meanwhile sees what was there before or zeros.
+pub const DISCARD: u32 = 20;
 
 /// `sharing` of [`MMAP`]: each process has its own after a fork.
 pub const PRIVATE: u32 = 0;

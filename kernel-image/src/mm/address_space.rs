@@ -16,7 +16,7 @@
 //!
 //! *Locks.* What the areas are, and that user memory which a system call has
 //! made usable stays so, is guarded by `layout`: written by `mmap`, `munmap`,
-//! `mprotect`, `mremap` and fork, read by faults and by whoever copies from or to
+//! `mprotect`, `mremap`, `discard` and fork, read by faults and by whoever copies from or to
 //! user memory. A space with one thread does without: nobody else changes it.
 //! `tables` is a leaf below it: a PTE that goes from one frame to another or to
 //! none is written under it, and so is one that comes to be.
@@ -213,14 +213,28 @@ impl AddressSpace {
         self.remove(start, end)
     }
 
-    /// The same, with the layout held.
+    /// Empties `start..end` of private areas, which stay: what is touched again is zero. Another thread may read there at
+    /// any moment, and sees what was there before or zeros.
+    pub fn discard(&self, start: u32, end: u32) -> Result<(), MapError> {
+        area::check(start, end)?;
+        let _layout = self.change_layout();
+        let mut at = start;
+        while at < end {
+            let area = self.area(at).filter(|area| area.sharing == Sharing::Private);
+            at = area.ok_or(MapError::BadRange)?.end;
+        }
+        self.zap_all(start, end);
+        Ok(())
+    }
+
+    /// What [`AddressSpace::unmap`] does, with the layout held.
     pub(super) fn remove(&self, start: u32, end: u32) -> Result<(), MapError> {
         self.areas.lock().remove(start, end)?;
         self.zap_all(start, end);
         Ok(())
     }
 
-    /// Clears all PTEs of `start..end`, which may be empty and which no area allows any more.
+    /// Clears all PTEs of `start..end`, which may be empty, with the layout held.
     pub(super) fn zap_all(&self, start: u32, end: u32) {
         let mut at = start;
         while at < end {

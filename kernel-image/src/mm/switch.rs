@@ -55,6 +55,7 @@ pub fn switch(next: &Task) {
         }
         shootdown::before_load(space, cpu);
         flush::load_root(space.root());
+        shootdown::after_load(space, cpu);
         if wanted != loaded {
             LOADED[cpu].store(wanted, Relaxed);
             leave(loaded, cpu);

@@ -87,6 +87,9 @@ trait Shootdown {
 
     /// CR3 is about to be loaded with the root of `space`, with interrupts off.
     fn before_load(_space: &AddressSpace, _cpu: usize) {}
+
+    /// It was.
+    fn after_load(_space: &AddressSpace, _cpu: usize) {}
 }
 
 /// What a processor is asked for.
@@ -194,4 +197,9 @@ pub fn must_load(space: &AddressSpace, cpu: usize) -> bool {
 /// CR3 is about to be loaded with the root of `space`, with interrupts off.
 pub fn before_load(space: &AddressSpace, cpu: usize) {
     chosen!(S => S::before_load(space, cpu));
+}
+
+/// CR3 was loaded with the root of `space`, with interrupts off.
+pub fn after_load(space: &AddressSpace, cpu: usize) {
+    chosen!(S => S::after_load(space, cpu));
 }

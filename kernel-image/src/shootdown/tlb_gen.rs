@@ -75,6 +75,13 @@ impl Shootdown for TlbGen {
     fn before_load(space: &AddressSpace, cpu: usize) {
         NOTED[cpu].store(space.generation.load(SeqCst), Relaxed);
     }
+
+    fn after_load(space: &AddressSpace, cpu: usize) {
+        if planted::is(Fault::GenLate) {
+            linger();
+            NOTED[cpu].store(space.generation.load(SeqCst), Relaxed);
+        }
+    }
 }
 
 /// Brings this processor, which has `space` loaded, to its present generation. With interrupts off.

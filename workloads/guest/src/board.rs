@@ -43,17 +43,20 @@ pub struct Viewer {
     pages: u32,
     reads: u32,
     words: u32,
+    /// Regions may become zero while others look at them.
+    fading: bool,
 }
 
 impl Viewer {
     /// That of thread `index`, by the keys `tasks`, `pages`, `reads` and `len`.
-    pub fn new(values: &Values, index: u32) -> Viewer {
+    pub fn new(values: &Values, index: u32, fading: bool) -> Viewer {
         Viewer {
             index,
             tasks: values.get("tasks"),
             pages: values.get("pages"),
             reads: values.get("reads"),
             words: values.get("len") / 4,
+            fading,
         }
     }
 
@@ -83,11 +86,18 @@ impl Viewer {
     /// Looks at pages of others; false if one is not as it has to be.
     pub fn look_around(&self, rng: &mut Rng) -> bool {
         let mut right = true;
+        let mut copy = [0; WORDS as usize];
+        let copy = &mut copy[..self.words as usize];
         for _ in 0..self.reads {
             let other = (self.index + rng.below(self.tasks)) % self.tasks;
             let page = rng.below(self.pages);
-            if let Some(shown) = place(other).lock().as_mut() {
-                right &= self.look(shown, page).is_some();
+            if let Some(Shown { region, pattern }) = place(other).lock().as_ref() {
+                let first = self.slice_at(page);
+                region.copy(page, first, copy);
+                right &= match self.fading {
+                    true => pattern.holds_or_is_zero(page, first, copy),
+                    false => pattern.check(page, first, copy).is_some(),
+                };
             }
         }
         right

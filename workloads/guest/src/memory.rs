@@ -37,6 +37,19 @@ impl Region {
         unsafe { core::slice::from_raw_parts_mut(place as *mut u32, count as usize) }
     }
 
+    /// Copies words `first..` of a page, which may become zero meanwhile.
+    pub fn copy(&self, page: u32, first: u32, into: &mut [u32]) {
+        assert!(
+            page < self.pages && first as usize + into.len() <= WORDS as usize,
+            "a place outside the region"
+        );
+        let place = (self.address + page * PAGE + first * 4) as *const u32;
+        for (i, word) in into.iter_mut().enumerate() {
+            // SAFETY: within the region, whose owner does not write while others have it. Volatile: the kernel may empty it.
+            *word = unsafe { place.add(i).read_volatile() };
+        }
+    }
+
     /// Gives it back.
     pub fn unmap(self) -> Result<()> {
         sys::unmap(self.address, self.pages)

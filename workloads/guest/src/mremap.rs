@@ -37,7 +37,7 @@ pub const LOAD: Load = Load {
 const CONTENT: u32 = 0x4000;
 
 fn task(values: &Values, index: u32) -> u32 {
-    let viewer = Viewer::new(values, index);
+    let viewer = Viewer::new(values, index, false);
     let mut rng = Rng::new(values.get("seed"), index);
     let done = crew::phases(values, index, || {
         let right = viewer.look_around(&mut rng);

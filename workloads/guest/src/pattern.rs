@@ -49,6 +49,16 @@ impl Pattern {
         }
     }
 
+    /// Is each of `words` word `first..` of the page, or zero?
+    pub fn holds_or_is_zero(self, page: u32, first: u32, words: &[u32]) -> bool {
+        let mut value = self.word(page, first);
+        words.iter().all(|word| {
+            let right = *word == value || *word == 0;
+            value = value.wrapping_add(STEP);
+            right
+        })
+    }
+
     /// The wrapping sum of `words`, if they are words `first..` of the page.
     pub fn check(self, page: u32, first: u32, words: &[u32]) -> Option<u32> {
         let mut value = self.word(page, first);

@@ -129,6 +129,12 @@ pub fn unmap(address: u32, pages: u32) -> Result<()> {
     checked(unsafe { call(syscall::MUNMAP, address, pages * PAGE, 0, 0) }).map(|_| ())
 }
 
+/// Makes memory zero by giving its frames back.
+pub fn discard(address: u32, pages: u32) -> Result<()> {
+    // SAFETY: the callers own the range (`memory::Region`), and others read it word by word.
+    checked(unsafe { call(syscall::DISCARD, address, pages * PAGE, 0, 0) }).map(|_| ())
+}
+
 /// Changes what may be done with memory; `protection` as in `abi::syscall`.
 pub fn protect(address: u32, pages: u32, protection: u32) -> Result<()> {
     // SAFETY: a write that is not allowed ends the task, nothing else.
