@@ -99,7 +99,7 @@ pub struct KernelSection {
     /// When `shared-invlpg` shoots down: `recycle`, `unmap`; `strategy`: as it has it.
     pub shared_flush: String,
     /// How processors were told that user translations were gone.
-    #[serde(default = "usual_shootdown")]
+    #[serde(default = "usual_shootdown", skip_serializing_if = "is_usual_shootdown")]
     pub shootdown: String,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -126,6 +126,10 @@ pub struct KernelSection {
 
 fn usual_shootdown() -> String {
     Shootdown::default().name().into()
+}
+
+fn is_usual_shootdown(name: &str) -> bool {
+    name == Shootdown::default().name()
 }
 
 /// The machine.
@@ -365,7 +369,7 @@ pub struct Row {
     pub mm_switches: u64,
     pub lazy_switches: u64,
     /// Flushes of user translations for which other processors were interrupted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub shootdowns: u64,
     pub invlpg: u64,
     pub cr3_loads: u64,
@@ -392,6 +396,10 @@ pub struct Row {
     pub instructions: u64,
     pub cycles: u64,
     pub cpus: Vec<CpuSection>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Row {
