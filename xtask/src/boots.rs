@@ -1,6 +1,6 @@
 //! `cargo xtask qemu`: the same images on several machines have to compute the same.
 //!
-//! Every load runs under every strategy with 1, 2 and 4 processors, on QEMU, on
+//! Every load runs under every strategy that is something else to it with 1, 2 and 4 processors, on QEMU, on
 //! Bochs when asked for, and on shootdown when it is built (there with 16 and
 //! 64 processors too). A checksum depends on the load's arguments alone, so
 //! all runs of a load have to print the same one, count the same operations
@@ -44,15 +44,23 @@ const STRATEGIES: &[&str] = &[
     "deferred-local",
 ];
 
-/// Loads whose threads shoot translations down: under [`SHOOTDOWN_STRATEGY`] they run with each of [`SHOOTDOWNS`].
-const SHOOTDOWN_LOADS: &[&str] = &["munmap", "mremap"];
-const SHOOTDOWN_STRATEGY: &str = "batched";
+/// Loads of user memory, which use no files: they run under those strategies alone to which threads and address spaces
+/// are something else than tasks.
+const USER_LOADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-many", "peek"];
+const USER_STRATEGIES: &[&str] = &["lowmem", "task-window", "copy-clear", "batched"];
+
+/// The strategies that a load runs under.
+fn strategies(load: &str) -> &'static [&'static str] {
+    if USER_LOADS.contains(&load) { USER_STRATEGIES } else { STRATEGIES }
+}
+
+/// The load whose threads shoot translations down: under this strategy it runs with each of [`SHOOTDOWNS`].
+const SHOOTDOWN_LOAD: (&str, &str) = ("munmap", "batched");
 const SHOOTDOWNS: &[&str] = &["ipi-sync", "ipi-broadcast", "early-ack", "concurrent", "lazy", "tlb-gen"];
 
 /// The values of `shootdown=` that a load runs with; the first is the kernel's default.
 fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
-    let all = SHOOTDOWN_LOADS.contains(&load) && strategy == SHOOTDOWN_STRATEGY;
-    if all { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
+    if (load, strategy) == SHOOTDOWN_LOAD { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
 }
 
 /// Little NORMAL memory, so that the files lie in HIGHMEM.
@@ -135,7 +143,7 @@ pub fn run(plan: &Plan) -> Result<()> {
         }
         // The first good run of a load says what the others have to print.
         let mut expected: Option<(Verdict, String)> = None;
-        let strategies = STRATEGIES.iter().filter(|s| wanted(&plan.strategies, s));
+        let strategies = strategies(load).iter().filter(|s| wanted(&plan.strategies, s));
         for (strategy, shootdown) in
             strategies.flat_map(|s| shootdowns(load, s).iter().map(move |shootdown| (s, shootdown)))
         {
