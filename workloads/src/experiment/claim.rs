@@ -83,7 +83,7 @@ pub fn compared(m: &Measured, setting: &str, metric: &str, a: &str, b: &str) -> 
 /// Where two arms cross along a factor, or that they do not.
 pub fn break_even(m: &Measured, factor: &str, metric: &str, a: &str, b: &str) -> String {
     let along = m.along(factor);
-    let (Some(first), Some(last)) = (along.first(), along.last()) else {
+    let (Some(first), Some(last), true) = (along.first(), along.last(), along.len() > 1) else {
         return format!("{factor} was not moved");
     };
     match m.crossing(factor, metric, a, b) {

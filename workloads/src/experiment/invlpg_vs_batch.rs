@@ -63,7 +63,7 @@ fn plan(effort: Effort) -> Plan {
     plan.factor("think", &["1000"], &[]);
     plan.factor("len", &["4096"], &[]);
     plan.factor("sharing", &["0"], &[]);
-    plan.factor("footprint", &["48"], &["48"]);
+    plan.factor("footprint", &["48"], &[]);
     plan.factor("cost.invlpg", &["500", "2000", "8000"], &["8000"]);
     plan
 }

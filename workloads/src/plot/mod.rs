@@ -86,7 +86,7 @@ fn nice_step(least: f64) -> f64 {
 fn label(v: f64) -> String {
     match v {
         _ if v >= 1e6 => format!("{}M", v / 1e6),
-        _ if v >= 1e4 => format!("{}k", v / 1e3),
+        _ if v >= 1e4 && v % 1e3 == 0.0 => format!("{}k", v / 1e3),
         _ => format!("{}", (v * 1000.0).round() / 1000.0),
     }
 }
@@ -133,6 +133,7 @@ mod tests {
         assert_eq!(a.at(500.0), 50.0);
         let a = Axis::new(Scale::Log, 2.0, &[4.0, 60.0], 0.0, 100.0);
         assert_eq!((a.low, a.high), (4.0, 64.0));
+        assert_eq!([20_000.0, 16_384.0, 2e6].map(label), ["20k", "16384", "2M"]);
         assert!((a.at(16.0) - 50.0).abs() < 1e-9);
         let a = Axis::new(Scale::Decades, 10.0, &[230.0, 1800.0], 0.0, 100.0);
         assert_eq!(a.ticks, [200.0, 500.0, 1000.0, 2000.0]);
