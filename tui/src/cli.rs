@@ -34,6 +34,8 @@ pub enum Command {
     Calibrate(Calibrate),
     /// Answer a question by experiment, with its table and verdict
     Experiment(Experiment),
+    /// Run many seeds of one cell; print the smallest cell that still goes wrong
+    Explore(Explore),
     /// Run thousands of cells, on many hosts if need be, and merge what came of them
     #[command(subcommand)]
     Sweep(Sweep),
@@ -278,6 +280,29 @@ pub struct Experiment {
     /// Write the document with its figures into this directory as well
     #[arg(long, value_name = "DIR")]
     pub write: Option<PathBuf>,
+}
+
+/// Options of `explore`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 no seed went wrong; 1 one did, or the search was interrupted; 2 bad usage or input."
+)]
+pub struct Explore {
+    /// The strategy (`list strategies`) [default: batched]
+    #[arg(long, value_name = "NAME")]
+    pub strategy: Option<String>,
+    /// Seeds to run, from --seed on
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seeds: u64,
+    /// Stop at the first seed that goes wrong
+    #[arg(long)]
+    pub first: bool,
+    /// What makes the cell.
+    #[command(flatten)]
+    pub keys: Keys,
+    /// Write the result to a file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// What to do with a sweep.

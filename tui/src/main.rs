@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Compare(options) => command::compare::run(options),
         Command::Calibrate(options) => command::calibrate::run(options),
         Command::Experiment(options) => command::experiment::run(options),
+        Command::Explore(options) => command::explore::run(options),
         Command::Sweep(what) => command::sweep::run(what),
         Command::Export(what) => command::export::run(what),
         Command::Tui(options) => command::tui::run(options),

@@ -20,6 +20,7 @@
 //! | one run | `run.rs`; its single shootdowns `timeline/`; paused and looked at `live.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | several seeds: medians, intervals, pairs | `seeds/`, `statistics.rs` |
+//! | many seeds, and the smallest cell that goes wrong | `explore.rs` |
 //! | both ends of every estimate's bracket | `sensitivity/` |
 //! | questions of the mailing lists, answered by experiment | `experiment/`, a file each |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
@@ -34,6 +35,7 @@ pub mod compare;
 pub mod config_file;
 pub mod csv;
 pub mod experiment;
+pub mod explore;
 pub mod export;
 pub mod figures;
 pub mod image;

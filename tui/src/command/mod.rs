@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod compare;
 pub mod completions;
 pub mod experiment;
+pub mod explore;
 pub mod export;
 pub mod list;
 pub mod man;

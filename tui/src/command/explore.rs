@@ -1,0 +1,117 @@
+//! `explore`: many seeds of one cell, and the smallest cell that still goes wrong.
+
+use crate::output::{Sink, Status, message};
+use crate::{cli, interrupt, settings};
+use anyhow::{Result, bail};
+use shootdown_workloads::explore::{Smallest, explore, shrink};
+use shootdown_workloads::{Cell, Outcome, RunError};
+
+/// The command.
+pub fn run(options: &cli::Explore) -> Result<Status> {
+    let read = settings::read(&options.keys, &[("strategy", options.strategy.as_deref())])?;
+    if read.strategies.is_some() {
+        bail!("strategies: a list is for `compare`; accepted here is strategy = \"NAME\"");
+    }
+    let sink = Sink::open(options.out.as_deref())?;
+    let interrupt = interrupt::flag();
+    match search(options, &read.cell, |cell| shootdown_workloads::run(cell, &interrupt)) {
+        Ok((text, status)) => {
+            sink.write(&text)?;
+            Ok(status)
+        }
+        Err(error) => {
+            sink.discard();
+            Err(error.into())
+        }
+    }
+}
+
+/// What there is to tell, and whether all is well.
+fn search(
+    options: &cli::Explore,
+    cell: &Cell,
+    run: impl Fn(&Cell) -> Result<Outcome, RunError> + Sync,
+) -> Result<(String, Status), RunError> {
+    let explored = explore(cell, options.seeds, options.first, &run)?;
+    let mut lines = Vec::new();
+    for found in &explored.found {
+        lines.extend(
+            found.outcome.row.problems().iter().map(|problem| format!("seed {}: {problem}", found.seed)),
+        );
+    }
+    lines.push(format!("{} of {} seeds went wrong", explored.found.len(), explored.runs));
+    let mut interrupted = explored.interrupted;
+    let status = if explored.found.is_empty() && !interrupted { Status::Sound } else { Status::Wrong };
+    if let Some(found) = explored.found.into_iter().next()
+        && !interrupted
+    {
+        match shrink(cell, found, &run)? {
+            Some(smallest) => lines.extend(told(options, &smallest)),
+            None => interrupted = true,
+        }
+    }
+    if interrupted {
+        message("interrupted: runs that had not come to their end are left out");
+    }
+    Ok((lines.join("\n") + "\n", status))
+}
+
+/// What goes wrong in the smallest cell, and the command line that runs it.
+fn told(options: &cli::Explore, smallest: &Smallest) -> Vec<String> {
+    let Smallest { seed, changed, outcome, runs } = smallest;
+    let mut lines = vec![format!("the smallest of {runs} smaller cells that goes wrong in the same way:")];
+    lines.extend(outcome.row.problems().iter().map(|problem| format!("  {problem}")));
+    let mut words = words(options);
+    let changed = changed.iter().chain([&("seed", *seed)]);
+    words.extend(changed.flat_map(|(key, value)| ["--set".into(), format!("{key}={value}")]));
+    let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+    lines.push(format!("  shootdown run {}", words.join(" ")));
+    lines
+}
+
+/// The options again, as they were given. What is changed comes behind them as `--set`, and the last one wins.
+fn words(options: &cli::Explore) -> Vec<String> {
+    let cli::Keys { workload, machine, set, config } = &options.keys;
+    let config = config.as_ref().map(|path| path.display().to_string());
+    let given = [
+        ("--config", &config),
+        ("--strategy", &options.strategy),
+        ("--workload", workload),
+        ("--cpu", &machine.cpu),
+        ("--cpus", &machine.cpus),
+        ("--mem", &machine.mem),
+        ("--timing", &machine.timing),
+        ("--max-cycles", &machine.max_cycles),
+    ];
+    let given = given.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value.clone()?]));
+    let set = set.iter().map(|pair| ["--set".to_owned(), pair.clone()]);
+    given.chain(set).flatten().collect()
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,=+%@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_take_them_apart() {
+        for (word, expected) in [
+            ("ops=5", "ops=5"),
+            ("my file", "'my file'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+            ("$HOME", "'$HOME'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}
