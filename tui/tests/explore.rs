@@ -35,10 +35,9 @@ fn explore(more: &[&str]) -> (Option<i32>, String) {
 fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines()
         .last()?
-        .split(' ')
+        .rsplit(' ')
         .filter_map(|word| word.split_once('='))
-        .filter(|(k, _)| *k == key)
-        .last()
+        .find(|(k, _)| *k == key)
         .map(|(_, v)| v)
 }
 

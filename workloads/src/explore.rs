@@ -12,7 +12,7 @@
 //! Runs are as many at a time as the host has processors; what is found does not depend
 //! on that.
 
-use crate::cell::Cell;
+use crate::cell::{Cell, KeyError};
 use crate::report::Row;
 use crate::run::{Outcome, RunError};
 use rayon::prelude::*;
@@ -130,7 +130,7 @@ pub fn shrink(
     cell: &Cell,
     found: Found,
     run: impl Fn(&Cell) -> Result<Outcome, RunError>,
-) -> Result<Option<Smallest>, RunError> {
+) -> Result<Option<Smallest>, KeyError> {
     let mut now = cell.clone();
     now.machine.seed = found.seed;
     let mut smallest = Smallest { seed: found.seed, changed: Vec::new(), outcome: found.outcome, runs: 0 };
@@ -144,7 +144,8 @@ pub fn shrink(
         for key in SHRUNK {
             while let Some((smaller, value)) = halved(&now, key) {
                 smallest.runs += 1;
-                let outcome = run(&smaller)?;
+                // What the guest refuses (fewer pages than tasks) is no smaller cell.
+                let Ok(outcome) = run(&smaller) else { break };
                 if outcome.stop == Stop::Interrupted {
                     return Ok(None);
                 }

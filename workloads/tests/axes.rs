@@ -168,6 +168,13 @@ fn every_scheme_without_its_invalidation_is_caught() {
     }
 }
 
+/// Cycles of a run in the scheme itself: mapping, flushing, and waiting for others that do. The load's own work and the
+/// idle end of a short run, when the last task is alone, differ by luck.
+fn scheme(row: &Row) -> u64 {
+    let own = ["kmap", "flush-init", "ack-wait", "ipi-handler", "lock-spin"];
+    own.iter().filter_map(|activity| row.ledger.activity.get(*activity)).sum()
+}
+
 #[test]
 fn coherent_tlbs_make_every_scheme_sound_and_none_dearer() {
     for strategy in SOUND.into_iter().filter(|s| *s != "ideal") {
@@ -178,7 +185,8 @@ fn coherent_tlbs_make_every_scheme_sound_and_none_dearer() {
         let (bound, real) = (row(strategy, &[("inval", "ideal")]), row(strategy, &[]));
         assert_eq!(bound.checksum, real.checksum);
         if real.invlpg + real.global_flushes > 0 {
-            assert!(bound.cycles_per_op < real.cycles_per_op, "{strategy}");
+            let (bound, real) = (scheme(&bound), scheme(&real));
+            assert!(bound < real, "{strategy}: {bound} instead of {real}");
         }
     }
     // Coherence alone makes nothing stale either, whatever the kernel still does.

@@ -62,7 +62,7 @@ fn told(options: &cli::Explore, smallest: &Smallest) -> Vec<String> {
     let mut lines = vec![format!("the smallest of {runs} smaller cells that goes wrong in the same way:")];
     lines.extend(outcome.row.problems().iter().map(|problem| format!("  {problem}")));
     let mut words = words(options);
-    let changed = changed.iter().chain([&("seed", *seed)]);
+    let changed = changed.iter().copied().chain([("seed", *seed)]);
     words.extend(changed.flat_map(|(key, value)| ["--set".into(), format!("{key}={value}")]));
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
     lines.push(format!("  shootdown run {}", words.join(" ")));
