@@ -12,6 +12,7 @@
 //! figures of the run are those of `run`, whatever was stepped through.
 
 use super::lane::Lane;
+use super::latency::Freshness;
 use super::snapshot::{Interest, Part, Snapshot};
 use super::watch::{Goal, StopAt};
 use shootdown_workloads::report::{Config, Report};
@@ -366,9 +367,9 @@ impl Engine {
     }
 
     /// All that a frame shows.
-    pub fn snapshot(&mut self) -> Snapshot {
+    pub fn snapshot(&mut self, freshness: Freshness) -> Snapshot {
         let look = self.look;
-        let runs = self.lanes.iter_mut().map(Lane::view).collect();
+        let runs = self.lanes.iter_mut().map(|l| l.view(freshness)).collect();
         let part = self.lanes.get(look.run).map(|l| Part::new(&l.live, &l.watch, look)).unwrap_or_default();
         Snapshot {
             setup: Arc::clone(&self.setup),

@@ -3,6 +3,7 @@
 
 use super::app::{App, Effect};
 use super::engine::{Command, Engine, Pace};
+use super::latency::Freshness;
 use super::options::Start;
 use super::{export, keys};
 use anyhow::{Result, bail};
@@ -75,11 +76,11 @@ pub fn run(mut engine: Engine, app: &mut App, script: &Script, start: Start) -> 
             pending.extend(app.event(&Event::Key(*key)));
             left |= obey(&mut engine, &mut pending);
             // So that the next key meets what this one has made.
-            app.show(Arc::new(engine.snapshot()));
+            app.show(Arc::new(engine.snapshot(Freshness::All)));
         }
         left |= obey(&mut engine, &mut pending);
         pass(&mut engine, script.cycles);
-        app.show(Arc::new(engine.snapshot()));
+        app.show(Arc::new(engine.snapshot(Freshness::All)));
         let mut buffer = Buffer::empty(area);
         app.draw(&mut buffer);
         let last = left || frame == script.frames;

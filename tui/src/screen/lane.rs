@@ -5,7 +5,7 @@
 
 use super::engine::Setup;
 use super::history::History;
-use super::latency::Latencies;
+use super::latency::{Freshness, Latencies};
 use super::snapshot::{End, RunView};
 use super::watch::{Goal, StopAt, Watch};
 use shootdown_workloads::{Live, RunError, Strategy};
@@ -118,7 +118,7 @@ impl Lane {
     }
 
     /// All that a frame shows of it.
-    pub fn view(&mut self) -> RunView {
+    pub fn view(&mut self, freshness: Freshness) -> RunView {
         if self.end.is_none() && self.is_over() {
             self.end = End::new(&self.live);
         }
@@ -127,7 +127,7 @@ impl Lane {
             history: self.history.view(),
             stale: self.watch.stale(),
             stepped: self.before_steps.is_some(),
-            ..RunView::new(&self.live, &mut self.latencies)
+            ..RunView::new(&self.live, &mut self.latencies, freshness)
         }
     }
 }

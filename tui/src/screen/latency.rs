@@ -1,6 +1,7 @@
 //! The histograms of a run in short, as a frame shows them: percentiles, and bars of half octaves.
 //!
-//! A histogram is summed up again only when it has grown since the last frame.
+//! A histogram is summed up again only when it has grown since. As that is most of what a frame costs the machines, a
+//! frame on a terminal while the run is under way sums up one of the four: each is at most three frames old.
 
 use hdrhistogram::Histogram;
 use shootdown_workloads::Live;
@@ -17,11 +18,22 @@ pub struct Latencies {
     pub target: Arc<Latency>,
     /// From a PTE change to the end of its last surviving entry.
     pub exposure: Arc<Latency>,
+    /// Whose turn it is.
+    pub(super) turn: usize,
+}
+
+/// How much of the histograms a frame takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// One of them, in turn: the next frame follows at once.
+    InTurn,
+    /// All of them: the frame stays, or goes to a file.
+    All,
 }
 
 impl Latencies {
     /// Takes over histograms that have grown since.
-    pub fn update(&mut self, live: &Live) {
+    pub fn update(&mut self, live: &Live, freshness: Freshness) {
         let c = live.collector();
         let exposure = live.machine().bus().oracle.exposure();
         let pairs = [
@@ -30,8 +42,10 @@ impl Latencies {
             (&mut self.target, c.target()),
             (&mut self.exposure, exposure),
         ];
-        for (mine, histogram) in pairs {
-            if mine.count != histogram.len() {
+        let turn = self.turn;
+        self.turn = (turn + 1) % pairs.len();
+        for (n, (mine, histogram)) in pairs.into_iter().enumerate() {
+            if (freshness == Freshness::All || n == turn) && mine.count != histogram.len() {
                 *mine = Arc::new(Latency::new(histogram));
             }
         }
@@ -101,6 +115,25 @@ fn half_octave(value: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shootdown_emu::observe::Nobody;
+    use shootdown_workloads::Cell;
+
+    #[test]
+    fn four_frames_in_turn_take_over_all_histograms() {
+        let mut cell = Cell::standard().unwrap();
+        cell.set_all([("ops", "100"), ("warmup", "10"), ("window", "64")]).unwrap();
+        let mut live = Live::new(&cell).unwrap();
+        live.advance(&mut Nobody, u64::MAX);
+        let (mut all, mut in_turn) = (Latencies::default(), Latencies::default());
+        all.update(&live, Freshness::All);
+        let known = |l: &Latencies| [&l.kmap, &l.initiator, &l.target, &l.exposure].map(|l| l.count);
+        assert!(known(&all).iter().all(|&count| count > 0), "{:?}", known(&all));
+        for frame in 1..=4 {
+            in_turn.update(&live, Freshness::InTurn);
+            assert_eq!(known(&in_turn).iter().filter(|&&count| count > 0).count(), frame);
+        }
+        assert_eq!(known(&in_turn), known(&all));
+    }
 
     #[test]
     fn a_histogram_in_short_says_what_the_histogram_says() {

@@ -5,6 +5,7 @@
 //! raise a flag that the machine looks at between two turns: they are heard within a slice.
 
 use super::engine::{Command, Engine, Pace};
+use super::latency::Freshness;
 use super::snapshot::Snapshot;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -158,7 +159,9 @@ fn serve(
                 Ok(Message::Speed(s)) => (speed, limit) = (s, None),
                 Ok(Message::Frame) => {
                     let start = Instant::now();
-                    deliver(engine.snapshot());
+                    // Of what stays on the screen nothing is old.
+                    let rests = engine.pace() == Pace::Paused;
+                    deliver(engine.snapshot(if rests { Freshness::All } else { Freshness::InTurn }));
                     busy.snapshots += start.elapsed();
                     busy.count += 1;
                 }

@@ -5,7 +5,7 @@
 
 use super::engine::{Look, Pace, Setup};
 use super::history::Sample;
-use super::latency::Latencies;
+use super::latency::{Freshness, Latencies};
 use super::watch::Watch;
 use shootdown_abi::Activity;
 use shootdown_emu::Machine;
@@ -126,9 +126,9 @@ impl RunView {
     }
 
     /// A look at a run; its end, its course and what stopped it are the engine's to say.
-    pub fn new(live: &Live, latencies: &mut Latencies) -> RunView {
+    pub fn new(live: &Live, latencies: &mut Latencies, freshness: Freshness) -> RunView {
         let machine = live.machine();
-        latencies.update(live);
+        latencies.update(live, freshness);
         let all = machine.peek();
         let region = live.region_of(&all);
         RunView {

@@ -94,6 +94,7 @@ fn run(strategy: Strategy, weight: u64) -> RunView {
             initiator: latency(4200, 40 * weight),
             target: latency(1300, 120 * weight),
             exposure: latency(7000, 900),
+            ..Latencies::default()
         },
         history: (0..100)
             .map(|n| {
