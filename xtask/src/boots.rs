@@ -12,22 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::loads::{LOADS, MEM, NORMAL};
 use crate::machine::{self, Boot, Outcome, Serial};
 use crate::{bochs, paths, qemu};
-
-/// Loads with arguments that make them small. The number of tasks is given, as it stands for
-/// two per processor otherwise; the pages are more than the window has slots.
-const LOADS: &[(&str, &str)] = &[
-    ("kmap-storm", "tasks=6 pages=1500 ops=400 warmup=50 think=4"),
-    ("pagecache-read", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
-    ("fork-cow", "tasks=4 pages=160 ops=60 rounds=3"),
-    ("syscall", "tasks=5 ops=500 warmup=20 think=4"),
-    ("fault-zero", "tasks=5 pages=40 ops=150 warmup=20 crew=threads"),
-    ("munmap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
-    ("mremap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
-    ("shm-many", "tasks=5 pages=200 ops=300 warmup=20"),
-    ("peek", "tasks=5 pages=20 ops=200 warmup=20"),
-];
 
 /// All strategies but `none`, which is wrong by design, and `ideal`, which needs a machine that does not exist.
 const STRATEGIES: &[&str] = &[
@@ -62,10 +49,6 @@ const SHOOTDOWNS: &[&str] = &["ipi-sync", "ipi-broadcast", "early-ack", "concurr
 fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
     if (load, strategy) == SHOOTDOWN_LOAD { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
 }
-
-/// Little NORMAL memory, so that the files lie in HIGHMEM.
-const KERNEL_WORDS: &str = "normal=32M";
-const MEM: u32 = 128;
 
 /// Numbers of processors, everywhere and on shootdown.
 const CPUS: &[u32] = &[1, 2, 4];
@@ -162,12 +145,9 @@ pub fn run(plan: &Plan) -> Result<()> {
                             "{} {load} {arguments}",
                             plan.images.join("guest.elf").display()
                         )],
-                        append: format!(
-                            "kmap={strategy} shootdown={shootdown} {KERNEL_WORDS} {}",
-                            plan.append
-                        )
-                        .trim_end()
-                        .to_owned(),
+                        append: format!("kmap={strategy} shootdown={shootdown} {NORMAL} {}", plan.append)
+                            .trim_end()
+                            .to_owned(),
                         cpus,
                         mem: MEM,
                         limit: Duration::from_secs(300),
@@ -212,9 +192,7 @@ fn machines(plan: &Plan) -> Result<Vec<Machine>> {
         }
     }
     let mut machines = Vec::new();
-    let built = paths::target_dir(&paths::root())
-        .join("release")
-        .join(format!("shootdown{}", std::env::consts::EXE_SUFFIX));
+    let built = paths::program(&paths::root());
     match &plan.shootdown {
         Some(path) if path.is_file() => machines.push(Machine::Shootdown(path.clone())),
         Some(path) => bail!("no program {}", path.display()),

@@ -11,8 +11,10 @@ mod boots;
 mod elf;
 mod fuzz_diff;
 mod image;
+mod loads;
 mod lock;
 mod machine;
+mod matrix;
 mod opcodes;
 mod paths;
 mod qemu;
@@ -76,6 +78,29 @@ enum Command {
         /// Further words for the kernel's command line, such as paging=64g
         #[arg(long, value_name = "WORDS", default_value = "")]
         append: String,
+    },
+    /// Run every workload under every strategy on 1, 2, 4 and 8 processors, in both kinds of paging, and judge every run.
+    ///
+    /// Takes a quarter of an hour on two processors; with --quick a minute or two.
+    Matrix {
+        /// One seed, 2 and 8 processors
+        #[arg(long, conflicts_with_all = ["seeds", "cpus"])]
+        quick: bool,
+        /// Seeds of each cell
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        seeds: u32,
+        /// Numbers of processors
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
+        cpus: Vec<u32>,
+        /// Only these workloads
+        #[arg(long = "workload", value_name = "NAME", value_delimiter = ',')]
+        workloads: Vec<String>,
+        /// Keep the results here; what is finished there is not run again
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// The shootdown program [default: target/release/shootdown]
+        #[arg(long, value_name = "PROGRAM")]
+        shootdown: Option<PathBuf>,
     },
     /// Run random instruction sequences here and on Unicorn, Bochs or QEMU, and print what differs.
     FuzzDiff {
@@ -225,6 +250,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 cpus: smp,
                 append,
             })
+        }
+        Command::Matrix { quick, seeds, cpus, workloads, out, shootdown } => {
+            let (seeds, cpus) = if quick { (1, vec![2, 8]) } else { (seeds, cpus) };
+            matrix::run(&matrix::Plan { shootdown, out, loads: workloads, cpus, seeds })
         }
         Command::FuzzDiff { count, from, seed, mode, peer, python } => {
             fuzz_diff::run(&fuzz_diff::Options { count, from, seed, mode, peer, python: &python })

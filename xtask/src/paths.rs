@@ -18,6 +18,11 @@ pub fn target_dir(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir))
 }
 
+/// The program `shootdown`, where a release build puts it.
+pub fn program(root: &Path) -> PathBuf {
+    target_dir(root).join("release").join(format!("shootdown{}", env::consts::EXE_SUFFIX))
+}
+
 /// The checked-in images.
 pub fn prebuilt(root: &Path) -> PathBuf {
     root.join("kernel-image/prebuilt")

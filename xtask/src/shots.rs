@@ -39,8 +39,7 @@ pub struct Plan {
 /// Draws or checks the pictures.
 pub fn run(plan: &Plan) -> Result<()> {
     let root = paths::root();
-    let program =
-        plan.shootdown.clone().unwrap_or_else(|| paths::target_dir(&root).join("release/shootdown"));
+    let program = plan.shootdown.clone().unwrap_or_else(|| paths::program(&root));
     let directory = root.join("docs/screens");
     let mut differing = Vec::new();
     for (name, options) in SHOTS {
