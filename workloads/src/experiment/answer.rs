@@ -2,7 +2,7 @@
 
 use super::claim::{Conclusion, Order, order};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, LONGER, Role, Setting};
 use super::{ExperimentError, Question, THREATS};
 use crate::image;
@@ -124,7 +124,7 @@ pub type Shaken = sensitivity::Conclusion;
 
 /// Figures of every row.
 const FIGURES: [(&str, &str); 13] = [
-    ("cycles_per_op", "cycles_per_op"),
+    (COST, COST),
     ("elapsed_per_op", "wall_cycles_per_op"),
     ("kmap.p50", "kmap_latency.p50"),
     ("kmap.p99", "kmap_latency.p99"),
@@ -197,8 +197,6 @@ impl Answer {
         format!("experiment-{}{suffix}.svg", self.name)
     }
 }
-
-const COST: &str = "cycles_per_op";
 
 fn rows(m: &Measured, conclusion: &Conclusion) -> Vec<Row> {
     let settings = m.plan.settings.iter();

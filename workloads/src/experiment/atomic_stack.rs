@@ -6,7 +6,7 @@
 use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -27,7 +27,6 @@ const TYPE_MAP: &str = "type, at map";
 const TYPE_UNMAP: &str = "type, at unmap";
 const STACK_MAP: &str = "stack, at map";
 const STACK_UNMAP: &str = "stack, at unmap";
-const COST: &str = "cycles_per_op";
 
 fn plan(effort: Effort) -> Plan {
     const MAP: &[(&str, &str)] = &[("atomic-flush", "map")];

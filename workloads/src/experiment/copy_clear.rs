@@ -6,7 +6,7 @@
 use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -31,7 +31,6 @@ const PAIR: &str = "copy-clear";
 const SEQ: &str = "deferred-seq";
 const LOCAL: &str = "deferred-local";
 const ATOMIC: &str = "atomic";
-const COST: &str = "cycles_per_op";
 
 fn plan(effort: Effort) -> Plan {
     let arms = vec![

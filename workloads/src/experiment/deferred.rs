@@ -7,7 +7,7 @@
 use super::Question;
 use super::claim::{Conclusion, compared, told};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -33,7 +33,6 @@ pub const QUESTION: Question = Question {
 const SEQ: &str = "deferred-seq";
 const LOCAL: &str = "deferred-local";
 const BATCHED: &str = "batched";
-const COST: &str = "cycles_per_op";
 const CONFLICTS: &str = "conflicts/recycles";
 /// Tweedie's window, in slots, with the memory that its tables need.
 const HIS: &str = "window=25600";

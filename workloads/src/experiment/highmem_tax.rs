@@ -7,7 +7,7 @@
 use super::Question;
 use super::claim::{Conclusion, per_cent, told};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -32,7 +32,6 @@ const LOWMEM_NAME: &str = "lowmem";
 const ATOMIC: &str = "atomic";
 const BATCHED: &str = "batched";
 const SEQ: &str = "deferred-seq";
-const COST: &str = "cycles_per_op";
 const PAE: &str = "paging=64g";
 /// What was published, as a ratio.
 const PUBLISHED: f64 = 1.25;

@@ -7,7 +7,7 @@
 use super::Question;
 use super::claim::{Conclusion, break_even, compared, told};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -36,7 +36,6 @@ const CR3: &str = "batched, G=0, cr3";
 const PGE: &str = "batched, G=0, pge";
 const INVPCID: &str = "batched, invpcid";
 const STRAW: &str = "shared-invlpg";
-const COST: &str = "cycles_per_op";
 /// Where the window's flush is varied.
 const FLUSHES: &[&str] = &[BASE, "cpus=1", "window", "cpu", "footprint"];
 

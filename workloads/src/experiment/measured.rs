@@ -4,6 +4,7 @@
 //!
 //! | name | who pays for what |
 //! |---|---|
+//! | `busy_per_op` | all processors, but for the time in which they have nothing to run |
 //! | `pays.map` | the task that maps: the kmap itself, without what follows |
 //! | `pays.initiator` | the task that flushes: sending, its own flush, waiting for acknowledgements |
 //! | `pays.target` | processors that are asked to flush |
@@ -12,6 +13,10 @@
 //! | `pays.lock` | tasks that spin for a lock |
 //! | `pays.all` | all of them: what the ledger attributes to the scheme |
 //! | `refill` | anybody: TLB entries fetched again after a flush; part of whatever was being done then |
+//!
+//! What is compared is `busy_per_op`: tasks are done at different times, and at the end of a run the last of them is alone on
+//! a machine that has nothing else to do. That time is the load's, and the shorter a run the more it weighs. Where tasks
+//! sleep for want of a slot, `elapsed_per_op` tells it.
 
 use super::ExperimentError;
 use super::plan::{Arm, BASE, Plan, Role, Setting};
@@ -20,10 +25,14 @@ use crate::report::Row;
 use crate::run::{RunError, run};
 use crate::statistics::{Interval, Pairs};
 use rayon::prelude::*;
+use shootdown_abi::Activity;
 use shootdown_emu::Stop;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// What a scheme costs: the metric that is compared.
+pub const COST: &str = "busy_per_op";
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +76,9 @@ impl Sample {
                 let cycles: f64 = parts.iter().filter_map(|part| all.get(*part)).sum();
                 all.insert(name.into(), cycles / row.operations as f64);
             }
+            let busy = row.ledger.activity.iter().filter(|(name, _)| *name != Activity::Idle.name());
+            let busy: u64 = busy.map(|(_, cycles)| cycles).sum();
+            all.insert(COST.into(), busy as f64 / row.operations as f64);
         }
         Sample { seed, figures: all, problems: row.problems() }
     }

@@ -6,7 +6,7 @@
 use super::Question;
 use super::claim::{Conclusion, break_even, compared, told};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -29,7 +29,6 @@ pub const QUESTION: Question = Question {
 
 const ATOMIC: &str = "atomic";
 const POOL: &str = "percpu-pool";
-const COST: &str = "cycles_per_op";
 
 fn plan(effort: Effort) -> Plan {
     let arms = vec![

@@ -1,6 +1,7 @@
 //! Made-up runs: does a verdict come out otherwise when the figures do? And real ones: same bytes from any number of threads?
 
 use super::*;
+use crate::experiment::measured::COST;
 use crate::experiment::plan::{BASE, IDEAL, LONGER, LOWMEM};
 use crate::strategy::Strategy;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 fn sample(seed: u64, cost: f64) -> Sample {
     let mut figures: BTreeMap<String, f64> = BTreeMap::new();
     for name in [
-        "cycles_per_op",
+        COST,
         "wall_cycles_per_op",
         "kmap_latency.p50",
         "kmap_latency.p99",
@@ -92,10 +93,10 @@ fn wrong_runs_have_no_part_unless_they_are_to_be_wrong() {
     });
     let all = answer(question, &m);
     let row = |arm: &str| all.rows.iter().find(|r| r.setting == BASE && r.arm == arm).unwrap();
-    assert_eq!((row("atomic").wrong, row("atomic").figures["cycles_per_op"].n), (1, 5));
-    assert!(row("atomic").figures["cycles_per_op"].high < 200.0);
+    assert_eq!((row("atomic").wrong, row("atomic").figures[COST].n), (1, 5));
+    assert!(row("atomic").figures[COST].high < 200.0);
     let control = all.rows.iter().find(|r| r.role == "unsafe" && r.setting == BASE).unwrap();
-    assert_eq!((control.wrong, control.figures["cycles_per_op"].n), (1, 6));
+    assert_eq!((control.wrong, control.figures[COST].n), (1, 6));
     assert!(all.problems.iter().any(|p| p == "base, atomic, seed 2: lost"), "{:?}", all.problems);
     assert!(!all.problems.iter().any(|p| p.contains(&control.arm)));
     let text = render(&all);
@@ -149,11 +150,11 @@ fn real_runs_give_the_same_bytes_from_any_number_of_threads() {
     }
     fn conclude(m: &Measured) -> Conclusion {
         Conclusion {
-            verdict: claim::compared(m, BASE, "cycles_per_op", "lowmem", "atomic"),
+            verdict: claim::compared(m, BASE, COST, "lowmem", "atomic"),
             pairs: vec![("lowmem", "atomic")],
-            metric: "cycles_per_op",
+            metric: COST,
             more: Vec::new(),
-            charts: vec![Chart::bars(m, "", "t", ("cycles_per_op", "y"), &[BASE], &["lowmem", "atomic"])],
+            charts: vec![Chart::bars(m, "", "t", (COST, "y"), &[BASE], &["lowmem", "atomic"])],
         }
     }
     const TINY: Question = Question { plan: tiny, conclude, ..invlpg_vs_batch::QUESTION };
@@ -165,7 +166,7 @@ fn real_runs_give_the_same_bytes_from_any_number_of_threads() {
     assert_eq!(serde_json::to_string(&one).unwrap(), serde_json::to_string(&three).unwrap());
     assert_eq!(one.charts, three.charts);
     assert_eq!(one.problems, Vec::<String>::new());
-    let cost = |arm: &str| one.rows.iter().find(|r| r.arm == arm).unwrap().figures["cycles_per_op"].median;
+    let cost = |arm: &str| one.rows.iter().find(|r| r.arm == arm).unwrap().figures[COST].median;
     assert!(cost("lowmem") < cost("atomic") && cost("lowmem") > 100.0);
     let stopped = TINY.answer(Effort::Quick, &Arc::new(AtomicBool::new(true)));
     assert!(matches!(stopped, Err(ExperimentError::Interrupted(_))));

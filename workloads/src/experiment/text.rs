@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Holds, Row};
 use super::claim::told;
+use super::measured::COST;
 use super::plan::BASE;
 use crate::statistics::Interval;
 use crate::text_table::Table;
@@ -48,9 +49,8 @@ fn median(i: &Interval) -> String {
 /// All figures of the arms of a setting.
 fn whole(answer: &Answer, setting: &str) -> Table {
     let more: Vec<&str> = {
-        let known = |name: &str| {
-            COLUMNS.iter().any(|(n, _)| *n == name) || ["cycles_per_op", "elapsed_per_op"].contains(&name)
-        };
+        let known =
+            |name: &str| COLUMNS.iter().any(|(n, _)| *n == name) || [COST, "elapsed_per_op"].contains(&name);
         let mut names: Vec<&str> =
             answer.rows_of(setting).flat_map(|r| r.figures.keys()).map(String::as_str).collect();
         names.sort_unstable();
@@ -58,7 +58,7 @@ fn whole(answer: &Answer, setting: &str) -> Table {
         names.into_iter().filter(|n| !known(n)).collect()
     };
     let against = format!("over {}", answer.reference);
-    let mut head = vec!["", "cycles/op [95 %]", &against, "- lowmem", "residual"];
+    let mut head = vec!["", "busy cycles/op [95 %]", &against, "- lowmem", "residual"];
     head.extend(COLUMNS.iter().map(|(_, column)| *column));
     head.extend(&more);
     let mut table = Table::new(&head);
@@ -67,7 +67,7 @@ fn whole(answer: &Answer, setting: &str) -> Table {
         let figure = |name: &str| or_dash(row.figures.get(name), median);
         let cells = [
             label(row),
-            or_dash(row.figures.get("cycles_per_op"), |i| told(i, 0)),
+            or_dash(row.figures.get(COST), |i| told(i, 0)),
             or_dash(row.ratio, |i| told(&i, 3)),
             or_dash(row.over_lowmem, |i| median(&i)),
             or_dash(row.residual, |i| median(&i)),
@@ -99,11 +99,11 @@ fn settings(answer: &Answer) -> Table {
             names.push(&row.setting);
         }
     }
-    let mut table = Table::new(&[&["cycles/op [95 %]"], arms.as_slice()].concat());
+    let mut table = Table::new(&[&["busy cycles/op [95 %]"], arms.as_slice()].concat());
     for setting in names {
         let cost = |arm: &&str| {
             let row = answer.rows_of(setting).find(|r| r.arm == *arm);
-            or_dash(row.and_then(|r| r.figures.get("cycles_per_op")), |i| told(i, 0))
+            or_dash(row.and_then(|r| r.figures.get(COST)), |i| told(i, 0))
         };
         table.row([setting.to_owned()].into_iter().chain(arms.iter().map(cost)));
     }

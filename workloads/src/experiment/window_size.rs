@@ -7,7 +7,7 @@
 use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
 use crate::statistics::Line;
 use crate::strategy::Strategy;
@@ -29,7 +29,6 @@ pub const QUESTION: Question = Question {
     ],
 };
 
-const COST: &str = "cycles_per_op";
 const LAW: &str = "law";
 /// What a kmap costs everybody, waiting for the lock not.
 const KMAP: &str = "pays.unlocked";

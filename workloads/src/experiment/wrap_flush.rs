@@ -8,7 +8,7 @@
 use super::Question;
 use super::claim::{Conclusion, break_even, compared, told};
 use super::figure::Chart;
-use super::measured::Measured;
+use super::measured::{COST, Measured};
 use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -34,7 +34,6 @@ const ALL: &str = "all slots";
 const TAKEN: &str = "slots taken back";
 const CEILING: &str = "up to 33";
 const FLUSH: &str = "pays.flush";
-const COST: &str = "cycles_per_op";
 
 fn plan(effort: Effort) -> Plan {
     let range = |name, set| Arm::scheme(name, Strategy::BatchedRange, set);
