@@ -335,7 +335,7 @@ impl Segment<'_> {
 
 /// Checks the kernel, finds a place for everything and builds the boot information.
 pub fn load(request: &BootRequest<'_>) -> Result<Image, LoadError> {
-    let file = request.kernel_name;
+    let file = &one_line(request.kernel_name);
     let map = MemoryMap::new(request.memory);
     let header = multiboot::find_header(request.kernel);
     let kernel = match header {
@@ -367,7 +367,7 @@ pub fn load(request: &BootRequest<'_>) -> Result<Image, LoadError> {
         free = free.next_multiple_of(PAGE);
         let bytes = module.bytes.len() as u64;
         if bytes > map.low_end.saturating_sub(free) {
-            let module = module.string.clone();
+            let module = one_line(&module.string);
             return Err(LoadError::ModuleRoom { module, bytes, start: free, end: map.low_end });
         }
         places.push((free, free + bytes));
@@ -383,6 +383,15 @@ pub fn load(request: &BootRequest<'_>) -> Result<Image, LoadError> {
     writes.push(Write { at, bytes: info.bytes(at as u32) });
     let state = BootState { entry: kernel.entry, eax: BOOT_MAGIC, ebx: at as u32 };
     Ok(Image { writes, state })
+}
+
+/// A name for a message: line breaks and other control characters, which a file's name may have, as escapes.
+pub(crate) fn one_line(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in name.chars() {
+        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+    }
+    text
 }
 
 /// The first page boundary from which `bytes` of conventional memory are free of segments.

@@ -288,6 +288,15 @@ fn the_information_keeps_out_of_the_kernel() {
 }
 
 #[test]
+fn an_error_is_one_line_whatever_the_names_are() {
+    let large = [Module { string: "a\nb\u{1b}[2J é 'c'".into(), bytes: vec![0; 32 << 20] }];
+    let e = load(&request(&plain(), &large)).unwrap_err().to_string();
+    assert!(e.starts_with("module 'a\\nb\\u{1b}[2J é 'c'': its 33554432 bytes"), "{e}");
+    let e = load(&BootRequest { kernel_name: "x\ry", ..request(b"rubbish", &[]) }).unwrap_err().to_string();
+    assert!(e.starts_with("x\\ry: "), "{e}");
+}
+
+#[test]
 fn memory_that_refuses_is_reported() {
     let image = load_plain(&plain()).unwrap();
     let e = image.write(|at, _| at < 0x10_0000).unwrap_err();

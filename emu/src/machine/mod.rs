@@ -30,7 +30,7 @@ use crate::cpu::run::{Pause, RunOptions, Runner};
 use crate::cpu::{Cpu, Request, State, exec::system};
 use crate::device::Devices;
 use crate::ledger::Kind;
-use crate::loader::{BootRequest, LoadError};
+use crate::loader::{BootRequest, LoadError, one_line};
 use crate::mmu::{self, Mmu, MmuOptions};
 use crate::observe::{Heard, Observer, Wanted, What};
 use crate::snapshot::{CpuSnapshot, Snapshot};
@@ -165,7 +165,7 @@ impl Machine {
     /// begin at the reset vector, FFFFFFF0.
     pub fn load_rom(&mut self, name: &str, image: &[u8]) -> Result<(), LoadError> {
         if !self.bus.ram.map_rom(image) {
-            return Err(LoadError::RomSize { file: name.into(), bytes: image.len() });
+            return Err(LoadError::RomSize { file: one_line(name), bytes: image.len() });
         }
         Ok(())
     }
