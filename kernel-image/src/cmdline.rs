@@ -60,6 +60,8 @@ pub struct Options {
     pub marks: bool,
     /// `entry-cr3=1`: CR3 is loaded at each entry from ring 3 and before each return to it.
     pub entry_cr3: bool,
+    /// `preempt=off` is `false`: inside the kernel a task keeps its processor until it sleeps.
+    pub preempt: bool,
     /// `irq-kmap=1`: the timer interrupt reads a page of a file at each tick.
     pub irq_kmap: bool,
     /// `thread-kmap=1`: so does `kwatch` in each of its rounds.
@@ -74,7 +76,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, normal, paging, cpus, marks, entry-cr3, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -102,6 +104,7 @@ pub fn init() {
         cpus: NCPU,
         marks: true,
         entry_cr3: false,
+        preempt: true,
         irq_kmap: false,
         thread_kmap: false,
         tick: TICK_COUNT,
@@ -139,6 +142,7 @@ pub fn init() {
             "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
             "marks" => options.marks = switch(key, value, "on", "off"),
             "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
+            "preempt" => options.preempt = switch(key, value, "on", "off"),
             "irq-kmap" => options.irq_kmap = switch(key, value, "1", "0"),
             "thread-kmap" => options.thread_kmap = switch(key, value, "1", "0"),
             "tick" => options.tick = number(key, value, 1000, u32::MAX),

@@ -113,6 +113,8 @@ pub struct KernelOptions {
     pub marks: Marks,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it (4G/4G)?
     pub entry_cr3: bool,
+    /// May a task lose its processor inside the kernel?
+    pub preempt: bool,
     /// Initial count of the local APIC timer per tick; unset: the kernel's own choice.
     pub tick: Option<u32>,
     /// A planted fault.
@@ -134,6 +136,7 @@ impl Default for KernelOptions {
             paging: None,
             marks: Marks::On,
             entry_cr3: false,
+            preempt: true,
             tick: None,
             fault: None,
         }
@@ -159,7 +162,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 19] = [
+    pub const KEYS: [&'static str; 20] = [
         "window",
         "slots",
         "when",
@@ -177,6 +180,7 @@ impl KernelOptions {
         "paging",
         "marks",
         "entry-cr3",
+        "preempt",
         "tick",
         "fault",
     ];
@@ -221,6 +225,10 @@ impl KernelOptions {
             )
             .map(|m| self.marks = m),
             "entry-cr3" => switch(value).map(|on| self.entry_cr3 = on),
+            "preempt" => {
+                word(value, &[("on", true), ("off", false), ("true", true), ("false", false)], "on, off")
+                    .map(|on| self.preempt = on)
+            }
             "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
             "fault" if value == "none" => {
                 self.fault = None;
@@ -311,6 +319,9 @@ impl KernelOptions {
         if self.entry_cr3 {
             words.push("entry-cr3=1".into());
         }
+        if !self.preempt {
+            words.push("preempt=off".into());
+        }
         if let Some(tick) = self.tick {
             words.push(format!("tick={tick}"));
         }
@@ -379,12 +390,13 @@ mod tests {
             ("how", "cr3"),
             ("irq-kmap", "1"),
             ("shootdown", "lazy"),
+            ("preempt", "off"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -118,10 +118,21 @@ pub struct KernelSection {
     pub marks: bool,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it?
     pub entry_cr3: bool,
+    /// Could tasks lose their processors inside the kernel?
+    #[serde(default = "usual_preempt", skip_serializing_if = "is_usual_preempt")]
+    pub preempt: bool,
     /// Initial count of the APIC timer; null: the kernel's own.
     pub tick: Option<u32>,
     /// The planted fault.
     pub fault: Option<String>,
+}
+
+fn usual_preempt() -> bool {
+    true
+}
+
+fn is_usual_preempt(preempt: &bool) -> bool {
+    *preempt
 }
 
 fn usual_shootdown() -> String {
@@ -240,6 +251,7 @@ impl Config {
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,
                 entry_cr3: kernel.entry_cr3,
+                preempt: kernel.preempt,
                 tick: kernel.tick,
                 fault: kernel.fault.map(|f| f.name.into()),
             },

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  for each load        a sweep: strategy x processors x paging x seed
+//!  the same             another: preempt=    x processors x paging x seed
 //!  loads with threads   another: shootdown=  x processors x paging x seed
 //!      shootdown sweep plan, run, merge -> a line of JSON for each cell -> judge
 //! ```
@@ -22,8 +23,9 @@ use crate::paths;
 
 /// Wrong by design.
 const CONTROL: &str = "none";
-/// Loads whose threads shoot down each other's translations, and the strategy under which they do it in all ways.
+/// Loads whose threads shoot down each other's translations.
 const THREADS: &[&str] = &["fault-zero", "munmap", "mremap"];
+/// The strategy of parts that vary something else.
 const UNDER: &str = "batched";
 
 /// What to run.
@@ -103,6 +105,7 @@ fn parts(plan: &Plan, program: &Path) -> Result<Vec<Part>> {
             continue;
         }
         parts.push(Part { load, arguments, key: "strategy", values: strategies.clone() });
+        parts.push(Part { load, arguments, key: "preempt", values: vec!["on".into(), "off".into()] });
         if THREADS.contains(&load) {
             parts.push(Part { load, arguments, key: "shootdown", values: shootdowns.clone() });
         }
