@@ -5,6 +5,7 @@ use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
+use crate::ptemap;
 use crate::shootdown::Scheme;
 use crate::sync::BootCell;
 use crate::{multiboot, refuse};
@@ -50,6 +51,8 @@ pub struct Options {
     pub shared_flush: Option<When>,
     /// `shootdown=`: how other processors are told that user translations are gone.
     pub shootdown: Scheme,
+    /// `pte=`: how page tables are reached.
+    pub pte: ptemap::Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -76,7 +79,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -99,6 +102,7 @@ pub fn init() {
         atomic_flush: None,
         shared_flush: None,
         shootdown: Scheme::IpiSync,
+        pte: ptemap::Scheme::Lowmem,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
@@ -134,6 +138,7 @@ pub fn init() {
                 options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });
             }
             "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
+            "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
                 let two_level = switch(key, value, "4g", "64g");

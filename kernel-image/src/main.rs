@@ -2,6 +2,7 @@
 //!
 //! - `arch/`: processor and platform, all inline assembly
 //! - `mm/`, `kmap/`: the VM and the strategies that give pages a kernel address
+//! - `ptemap/`: the ways to reach page tables in high memory
 //! - `shootdown/`: the schemes that make processors forget user translations
 //! - `sched/`, `sync/`: tasks, locks
 //! - `process`, `syscall*`: ring 3
@@ -24,6 +25,7 @@ mod param;
 mod percpu;
 mod planted;
 mod process;
+mod ptemap;
 mod reader;
 mod sched;
 mod shootdown;

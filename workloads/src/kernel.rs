@@ -3,6 +3,7 @@
 //! The kernel checks its command line itself and refuses what does not fit the
 //! machine, with the arithmetic; only names and ranges are checked here.
 
+use crate::pte::Pte;
 use crate::shootdown::Shootdown;
 use crate::strategy::{Fault, Strategy};
 use shootdown_emu::config::parse_memory;
@@ -98,6 +99,8 @@ pub struct KernelOptions {
     pub shared_flush: Option<SharedFlush>,
     /// How processors are told that user translations are gone.
     pub shootdown: Shootdown,
+    /// How page tables are reached.
+    pub pte: Pte,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
@@ -129,6 +132,7 @@ impl Default for KernelOptions {
             atomic_flush: None,
             shared_flush: None,
             shootdown: Shootdown::default(),
+            pte: Pte::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
@@ -162,7 +166,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 20] = [
+    pub const KEYS: [&'static str; 21] = [
         "window",
         "slots",
         "when",
@@ -174,6 +178,7 @@ impl KernelOptions {
         "atomic-flush",
         "shared-flush",
         "shootdown",
+        "pte",
         "irq-kmap",
         "thread-kmap",
         "normal",
@@ -213,6 +218,9 @@ impl KernelOptions {
             "shootdown" => Shootdown::from_name(value)
                 .map(|s| self.shootdown = s)
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Shootdown::names())),
+            "pte" => Pte::from_name(value)
+                .map(|p| self.pte = p)
+                .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "normal" => size(value).map(|n| self.normal = Some(n)),
@@ -298,6 +306,9 @@ impl KernelOptions {
         }
         if self.shootdown != Shootdown::default() {
             words.push(format!("shootdown={}", self.shootdown.name()));
+        }
+        if self.pte != Pte::default() {
+            words.push(format!("pte={}", self.pte.name()));
         }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
@@ -391,12 +402,13 @@ mod tests {
             ("irq-kmap", "1"),
             ("shootdown", "lazy"),
             ("preempt", "off"),
+            ("pte", "atomic"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -16,6 +16,7 @@
 use crate::cell::Cell;
 use crate::collect::Collector;
 use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SharedFlush};
+use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
 use crate::shootdown::Shootdown;
@@ -101,6 +102,9 @@ pub struct KernelSection {
     /// How processors were told that user translations were gone.
     #[serde(default = "usual_shootdown", skip_serializing_if = "is_usual_shootdown")]
     pub shootdown: String,
+    /// How page tables were reached.
+    #[serde(default = "usual_pte", skip_serializing_if = "is_usual_pte")]
+    pub pte: String,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -133,6 +137,14 @@ fn usual_preempt() -> bool {
 
 fn is_usual_preempt(preempt: &bool) -> bool {
     *preempt
+}
+
+fn usual_pte() -> String {
+    Pte::default().name().into()
+}
+
+fn is_usual_pte(name: &str) -> bool {
+    name == Pte::default().name()
 }
 
 fn usual_shootdown() -> String {
@@ -244,6 +256,7 @@ impl Config {
                 atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
+                pte: kernel.pte.name().into(),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
@@ -502,6 +515,11 @@ impl Row {
             Some(exit::DATA_ERROR) if self.data_errors > 0 => {}
             Some(exit::DATA_ERROR) => problems.push("the workload found wrong data".into()),
             Some(exit::PANIC) => problems.push("the guest kernel or program panicked".into()),
+            Some(exit::DEADLOCK) => {
+                problems.push(
+                    "tasks of the guest wait for each other for ever; its console says for what".into(),
+                );
+            }
             Some(value) => problems.push(format!("the guest ended with the unknown exit value {value:#x}")),
             None => problems.push(format!("the run did not reach its end: {}", self.stop.reason)),
         }

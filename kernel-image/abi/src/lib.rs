@@ -182,6 +182,8 @@ pub mod exit {
     pub const PANIC: u32 = 0x12;
     /// The command line asks for something that the kernel does not have.
     pub const BAD_COMMAND_LINE: u32 = 0x13;
+    /// Tasks wait for each other for ever.
+    pub const DEADLOCK: u32 = 0x14;
 }
 
 #[cfg(test)]

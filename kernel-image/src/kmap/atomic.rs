@@ -32,10 +32,13 @@ use crate::mm::page_table::Entry;
 use crate::mm::{is_low, kernel_space};
 use crate::planted::{self, Fault};
 use crate::{marks, percpu, sched};
+use core::ops::Range;
 use shootdown_abi::{Counter, Mark};
 
 /// Addresses that each processor has for slots of its own, whatever the strategy makes of them.
 pub const PER_CPU: usize = 16;
+/// Those of them that are for page tables (`ptemap`), and for no strategy.
+pub const TABLE_SLOTS: Range<usize> = PER_CPU - 2..PER_CPU;
 
 /// Types as in 2.4 (`enum km_type`), those that somebody uses here.
 #[repr(u8)]

@@ -24,6 +24,7 @@ use super::area::Protection;
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
 use super::{flush, frame, page_table as pt};
+use crate::ptemap::{Role, Table};
 use crate::{kmap, memlayout, sched, shootdown};
 
 /// The error code's bits (SDM vol. 3A, "Interrupt 14").
@@ -66,7 +67,9 @@ pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
 /// Does the PTE allow ring 3 this access?
 fn allows(space: &AddressSpace, address: u32, access: Access) -> bool {
     let needed = if access == Access::Write { pt::P | pt::US | pt::RW } else { pt::P | pt::US };
-    address < memlayout::user_end() && space.lookup(address).is_some_and(|slot| slot.read().has(needed))
+    address < memlayout::user_end() && space
+            .lookup(address, Role::Look)
+            .is_some_and(|table| table.slot(address).read().has(needed))
 }
 
 /// Sees to it that the running process can access `address` in this way.
@@ -78,23 +81,24 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     if access == Access::Write && area.protection == Protection::ReadOnly {
         return Err(Fault::BadAddress);
     }
-    let slot = space.slot(address).map_err(|_| Fault::NoMemory)?;
-    let entry = slot.read();
+    let mut table = space.table(address).map_err(|_| Fault::NoMemory)?;
+    let entry = table.slot(address).read();
     if !entry.present() {
-        let frame = zeroed_frame().ok_or(Fault::NoMemory)?;
-        if !space.replace(slot, Entry::NONE, Entry::new(frame, user_bits(area.protection))) {
+        let frame = table.across(zeroed_frame).ok_or(Fault::NoMemory)?;
+        let new = Entry::new(frame, user_bits(area.protection));
+        if !space.replace(table.slot(address), Entry::NONE, new) {
             frame::put(frame);
         }
     } else if access == Access::Write && !entry.has(pt::RW) {
-        unshare(space, address, slot)?;
+        unshare(space, address, table)?;
     }
     // Else the entry allows it already.
     Ok(())
 }
 
-/// Gives the process a frame of its own in place of the one behind `slot`, which it shares with others.
-fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fault> {
-    if space.write_in_place(slot) {
+/// Gives the process a frame of its own in place of the one behind `address`, which it shares with others.
+fn unshare(space: &AddressSpace, address: u32, mut table: Table) -> Result<(), Fault> {
+    if space.write_in_place(table.slot(address)) {
         // Everybody else has copied or ended: nobody can become an owner but through this process.
         if space.is_shared() {
             flush::local_page(address);
@@ -104,24 +108,17 @@ fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fau
         return Ok(());
     }
     // An owner more: the frame stays what it is while it is copied.
-    let Some(old) = space.pin(slot) else { return Ok(()) };
+    let Some(old) = space.pin(table.slot(address)) else { return Ok(()) };
     let shared = old.frame();
     if old.has(pt::RW) {
         frame::put(shared);
         return Ok(());
     }
-    let Some(own) = frame::alloc(kmap::wanted_frames()) else {
+    let Some(own) = table.across(|| copy_of(shared)) else {
         frame::put(shared);
         return Err(Fault::NoMemory);
     };
-    let (from, to) = kmap::map_pair(shared, own);
-    // SAFETY: two different frames, each mapped for one page, `own` known to nobody else.
-    unsafe {
-        let (from, to) = (from.address() as *const u32, to.address() as *mut u32);
-        core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE as usize / 4);
-    }
-    kmap::unmap_pair(from, to);
-    if space.replace(slot, old, Entry::new(own, user_bits(Protection::ReadWrite))) {
+    if space.replace(table.slot(address), old, Entry::new(own, user_bits(Protection::ReadWrite))) {
         shootdown::flush(space, flush::Scope::Page(address));
         frame::put(shared);
     } else {
@@ -129,6 +126,19 @@ fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fau
     }
     frame::put(shared);
     Ok(())
+}
+
+/// A frame with the content of `shared`.
+fn copy_of(shared: Frame) -> Option<Frame> {
+    let own = frame::alloc(kmap::wanted_frames())?;
+    let (from, to) = kmap::map_pair(shared, own);
+    // SAFETY: two different frames, each mapped for one page, `own` known to nobody else.
+    unsafe {
+        let (from, to) = (from.address() as *const u32, to.address() as *mut u32);
+        core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE as usize / 4);
+    }
+    kmap::unmap_pair(from, to);
+    Some(own)
 }
 
 /// A frame full of zeros for user memory or a file.

@@ -12,8 +12,8 @@
 //!  page_cache     files
 //! ```
 //!
-//! Page-table pages, kernel stacks and the kernel's own tables are in low
-//! memory. Everything else comes from HIGHMEM first and is reached through
+//! Kernel stacks and the kernel's own tables are in low memory, and page tables
+//! unless `pte=` says otherwise (`ptemap`). Everything else comes from HIGHMEM first and is reached through
 //! `kmap`.
 
 mod address_space;

@@ -10,6 +10,7 @@ use super::address_space::AddressSpace;
 use super::fault::Fault;
 use super::frame;
 use super::page::Frame;
+use crate::ptemap::Role;
 
 /// A frame with an owner more, given back when this is dropped.
 pub struct Pinned(Frame);
@@ -30,6 +31,7 @@ impl Drop for Pinned {
 /// The frame behind `address` of another process; none if the page was never touched.
 pub fn pin(space: &AddressSpace, address: u32) -> Result<Option<Pinned>, Fault> {
     space.area(address).ok_or(Fault::BadAddress)?;
-    let entry = space.lookup(address).and_then(|slot| space.pin(slot));
+    let table = space.lookup(address, Role::Only);
+    let entry = table.and_then(|table| space.pin(table.slot(address)));
     Ok(entry.map(|entry| Pinned(entry.frame())))
 }
