@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::{cell, sound};
+use common::{cell, outcome, sound};
+use shootdown_abi::exit;
+use shootdown_emu::Stop;
 use shootdown_workloads::pte::Pte;
-use shootdown_workloads::run;
+use shootdown_workloads::{Outcome, run};
 use std::sync::Arc;
 
 /// Loads that use page tables in all ways: faults, fork, `mremap`, `munmap`, `mprotect`, `peek`, shared memory; with the
@@ -107,6 +109,39 @@ fn a_window_that_page_tables_cannot_use_is_refused() {
     }
     let said = refused(&[("strategy", "none"), ("pte", "kmap")]);
     assert!(said.contains("pte=kmap with inval=none"), "{said}");
+}
+
+/// Many processes that fault, on one processor that is taken from them at every moment, with 16 slots.
+fn narrow(pte: &str) -> Outcome {
+    outcome(&[
+        ("workload", "fault-zero"),
+        ("pte", pte),
+        ("cpus", "1"),
+        ("window", "16"),
+        ("tick", "1000"),
+        ("tasks", "40"),
+        ("pages", "40"),
+        ("ops", "20"),
+        ("warmup", "2"),
+        ("think", "0"),
+    ])
+}
+
+/// Holders of a table who wait for a page use one pool up; those who reserve, or do not wait, do not.
+#[test]
+fn one_pool_deadlocks_and_says_who_waits_for_what_and_a_reserve_does_not() {
+    let stuck = narrow("kmap");
+    assert_eq!(stuck.stop, Stop::Exit(exit::DEADLOCK), "{}", stuck.console);
+    let lines: Vec<_> =
+        stuck.console.lines().filter(|line| line.ends_with("waits for a slot of DEFAULT")).collect();
+    let holders = lines.iter().filter(|line| line.contains("holds slot")).count();
+    assert_eq!(holders, 16, "every slot is held by a task that waits: {}", stuck.console);
+    let sums = ["reserve", "nowait", "atomic", "series-strict"].map(|pte| {
+        let outcome = narrow(pte);
+        assert_eq!(outcome.row.problems(), Vec::<String>::new(), "{pte}: {}", outcome.console);
+        outcome.row.checksum.expect("the kernel prints it")
+    });
+    assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
 }
 
 #[test]
