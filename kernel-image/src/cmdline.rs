@@ -3,12 +3,13 @@
 
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
+use crate::mm::swap;
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
 use crate::ptemap;
 use crate::shootdown::Scheme;
 use crate::sync::BootCell;
-use crate::{multiboot, refuse};
+use crate::{multiboot, refuse, rmap};
 
 /// The page-table format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ pub struct Options {
     pub shootdown: Scheme,
     /// `pte=`: how page tables are reached.
     pub pte: ptemap::Scheme,
+    /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
+    pub swap: u32,
+    /// `rmap=`: how reclaim finds the PTEs of a page.
+    pub rmap: rmap::Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -79,7 +84,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -103,6 +108,8 @@ pub fn init() {
         shared_flush: None,
         shootdown: Scheme::IpiSync,
         pte: ptemap::Scheme::Lowmem,
+        swap: 0,
+        rmap: rmap::Scheme::Scan,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
@@ -139,6 +146,8 @@ pub fn init() {
             }
             "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
             "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
+            "swap" => options.swap = number(key, value, 0, swap::MOST),
+            "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
                 let two_level = switch(key, value, "4g", "64g");
@@ -155,6 +164,13 @@ pub fn init() {
             "seed" => options.seed = number(key, value, 0, u32::MAX),
             _ => refuse!("command line: unknown key `{key}`; accepted: {KEYS}"),
         }
+    }
+    if options.swap > 0 && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic) {
+        refuse!(
+            "command line: swap={} does not go with pte={}, whose tasks would wait for tables of others with one in their hands; accepted with it: pte=lowmem, pte=atomic",
+            options.swap,
+            options.pte.name()
+        );
     }
     // SAFETY: called once from the boot list, before other processors run.
     unsafe { OPTIONS.set(options) }

@@ -107,6 +107,10 @@ pub struct KernelOptions {
     pub irq_kmap: bool,
     /// Does a kernel thread on each processor read one every few ticks?
     pub thread_kmap: bool,
+    /// Pages of RAM that play the swap device; 0: none.
+    pub swap: u32,
+    /// How reclaim finds the PTEs of a page, one of [`RMAPS`].
+    pub rmap: &'static str,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
     /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
     pub normal: Option<u64>,
@@ -136,6 +140,8 @@ impl Default for KernelOptions {
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
+            swap: 0,
+            rmap: RMAPS[0].0,
             normal: None,
             paging: None,
             marks: Marks::On,
@@ -158,6 +164,10 @@ pub const AXES: &[(&str, &[&str])] = &[
     ("wrap", &["global", "all-slots", "reclaimed-slots", "ceiling:N"]),
 ];
 
+/// The ways to find the PTEs of a page that is to go to the swap device, the default first, and what they look at.
+pub const RMAPS: &[(&str, &str)] =
+    &[("scan", "all page tables of all processes, until as many PTEs are found as the page has owners")];
+
 const MIB: u64 = 1 << 20;
 /// From this much RAM on, some of it lies above 4 GiB.
 const ABOVE_4G: u64 = 0xe000_0000;
@@ -166,7 +176,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 21] = [
+    pub const KEYS: [&'static str; 23] = [
         "window",
         "slots",
         "when",
@@ -181,6 +191,8 @@ impl KernelOptions {
         "pte",
         "irq-kmap",
         "thread-kmap",
+        "swap",
+        "rmap",
         "normal",
         "paging",
         "marks",
@@ -223,6 +235,17 @@ impl KernelOptions {
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
+            "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
+            "rmap" => match RMAPS.iter().find(|(name, _)| *name == value) {
+                Some((name, _)) => {
+                    self.rmap = name;
+                    Ok(())
+                }
+                None => {
+                    let names: Vec<_> = RMAPS.iter().map(|(name, _)| *name).collect();
+                    Err(format!("'{value}' is not accepted; accepted are {}", names.join(", ")))
+                }
+            },
             "normal" => size(value).map(|n| self.normal = Some(n)),
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
@@ -315,6 +338,9 @@ impl KernelOptions {
         }
         if self.thread_kmap {
             words.push("thread-kmap=1".into());
+        }
+        if self.swap > 0 {
+            words.push(format!("swap={} rmap={}", self.swap, self.rmap));
         }
         if let Some(bytes) = self.normal(memory) {
             words.push(format!("normal={}K", bytes / 1024));

@@ -114,6 +114,12 @@ pub struct KernelSection {
     /// Did kernel threads read them?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub thread_kmap: bool,
+    /// Pages of RAM that played the swap device.
+    #[serde(default, skip_serializing_if = "is_zero_pages")]
+    pub swap: u32,
+    /// How reclaim found the PTEs of a page; null without a swap device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rmap: Option<String>,
     /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
@@ -145,6 +151,10 @@ fn usual_pte() -> String {
 
 fn is_usual_pte(name: &str) -> bool {
     name == Pte::default().name()
+}
+
+fn is_zero_pages(n: &u32) -> bool {
+    *n == 0
 }
 
 fn usual_shootdown() -> String {
@@ -260,6 +270,8 @@ impl Config {
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
+                swap: kernel.swap,
+                rmap: (kernel.swap > 0).then(|| kernel.rmap.into()),
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,
@@ -396,6 +408,15 @@ pub struct Row {
     /// Flushes of user translations for which other processors were interrupted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shootdowns: u64,
+    /// PTEs that reclaim looked at to find those of its victims.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ptes_visited: u64,
+    /// Frames that reclaim has freed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reclaimed: u64,
+    /// Pages copied back from the swap device.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub swap_ins: u64,
     pub invlpg: u64,
     pub cr3_loads: u64,
     pub global_flushes: u64,
@@ -469,6 +490,9 @@ impl Row {
             mm_switches: region.guest(Counter::MmSwitches),
             lazy_switches: region.guest(Counter::LazySwitches),
             shootdowns: region.guest(Counter::Shootdowns),
+            ptes_visited: region.guest(Counter::PtesVisited),
+            reclaimed: region.guest(Counter::Reclaimed),
+            swap_ins: region.guest(Counter::SwapIns),
             invlpg: count.invlpg,
             cr3_loads: count.cr3_loads,
             global_flushes: count.global_flushes,

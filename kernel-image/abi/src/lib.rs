@@ -169,6 +169,12 @@ codes! {
         LazySwitches = 8 "lazy_switches",
         /// Flushes of user translations for which other processors were interrupted.
         Shootdowns = 9 "shootdowns",
+        /// PTEs that reclaim looked at to find those of its victims.
+        PtesVisited = 10 "ptes_visited",
+        /// Frames that reclaim has freed.
+        Reclaimed = 11 "reclaimed",
+        /// Pages copied back from the swap device.
+        SwapIns = 12 "swap_ins",
     }
 }
 

@@ -239,6 +239,11 @@ pub fn slots(options: &Options, format: Format) -> u32 {
     options.window.unwrap_or(window::default_slots(format))
 }
 
+/// Does the strategy reach low memory only?
+pub fn is_direct(options: &Options) -> bool {
+    axes::plan(options, options.fault == Some(Fault::I)).scheme == Scheme::Lowmem
+}
+
 /// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
 pub fn init(options: &Options, start: u32, slots: u32) {
     let mut plan = axes::plan(options, options.fault == Some(Fault::I));

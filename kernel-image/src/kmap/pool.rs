@@ -20,12 +20,12 @@
 
 use super::pools::{POOLS, Series};
 use super::{direct_address, window};
-use core::ops::Range;
 use crate::marks;
 use crate::mm::{Frame, is_low};
 use crate::planted::{self, Fault};
 use crate::sched::WaitQueue;
 use crate::sync::{SpinGuard, SpinLock};
+use core::ops::Range;
 use shootdown_abi::{Counter, Table};
 
 /// The slots and the place in them. With page tables in the window (`pools`) they are divided; the fields for that stay

@@ -31,9 +31,9 @@
 use super::pool::{self, Locked, POOL, Pool};
 use super::{Kmap, Use, axes, batched, batched_range, direct_address, shared_invlpg, window};
 use crate::mm::{Frame, is_low};
+use crate::process::{self, Processes};
 use crate::sched::{Task, current};
 use crate::sync::BootCell;
-use crate::process::{self, Processes};
 use crate::{debug, print, println};
 use axes::Scheme;
 use core::cell::Cell;

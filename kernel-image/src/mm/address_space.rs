@@ -22,6 +22,9 @@
 //! none is written under it, and so is one that comes to be. Reaching a page
 //! table may sleep (`ptemap`), so it is mapped before the lock is taken.
 //!
+//! Where there is a swap device, reclaim takes pages from the space at any moment,
+//! whatever the layout's lock says (`swapped`, `reclaim`).
+//!
 //! Frames of an ended process are freed at once although lazy processors may
 //! hold entries for them: kernel code on such a processor touches no user
 //! address, and it loads CR3 before any user code runs.
@@ -30,9 +33,10 @@ use super::area::{self, Area, Areas, MapError, Protection, Sharing};
 use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self as pt, Entry};
-use super::{direct_map, flush, kernel_space};
-use crate::ptemap::{self, Role, Table};
+use super::spaces::{self, Links};
+use super::{direct_map, fault, flush, kernel_space, swapped};
 use crate::planted::{self, Fault};
+use crate::ptemap::{self, Role, Table};
 use crate::sched::{ReadGuard, RwLock, WriteGuard};
 use crate::sync::SpinLock;
 use crate::{kmap, memlayout, percpu, shootdown};
@@ -42,9 +46,9 @@ use core::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Orderin
 const THREADS: u32 = 128;
 
 /// What the lock of the tables guards besides PTEs.
-struct Guarded {
+pub(super) struct Guarded {
     /// The space is being taken apart: there is nothing to be found any more.
-    ended: bool,
+    pub(super) ended: bool,
     /// Numbers of threads that are in use.
     numbers: [u32; THREADS as usize / 32],
 }
@@ -62,10 +66,12 @@ pub struct AddressSpace {
     /// Changes that took rights away, of all threads (`tlb-gen`).
     pub generation: AtomicU32,
     layout: RwLock,
-    tables: SpinLock<Guarded>,
+    pub(super) tables: SpinLock<Guarded>,
     areas: SpinLock<Areas>,
     /// Physical address of the page table at the top of the user half that the kernel keeps for kmap slots; 0: none.
     private: u32,
+    /// Its place among all spaces.
+    pub(super) links: Links,
     /// Whose turn it is at each of the two addresses of `copy-clear`.
     pub private_locks: [SpinLock<()>; 2],
 }
@@ -100,15 +106,18 @@ impl AddressSpace {
             tables: SpinLock::new(Guarded { ended: false, numbers: [1, 0, 0, 0] }),
             areas: SpinLock::new(Areas::new()),
             private,
+            links: Links::new(),
             private_locks: [const { SpinLock::new(()) }; 2],
         };
         let place = direct_map(frame.phys() as u32).cast::<AddressSpace>();
         // SAFETY: a frame of its own, aligned and large enough (checked above); freed in `drop_user`
         // when the last reference is gone.
-        unsafe {
+        let space = unsafe {
             place.write(space);
-            Some(&*place)
-        }
+            &*place
+        };
+        spaces::add(space);
+        Some(space)
     }
 
     /// Physical address of the root, as CR3 holds it.
@@ -202,7 +211,7 @@ impl AddressSpace {
     fn populate(&self, area: Area) -> Result<(), MapError> {
         for address in (area.start..area.end).step_by(PAGE_SIZE as usize) {
             let mut table = self.table(address).map_err(|_| MapError::NoMemory)?;
-            let frame = table.across(super::fault::zeroed_frame).ok_or(MapError::NoMemory)?;
+            let frame = table.across(fault::zeroed_frame).ok_or(MapError::NoMemory)?;
             table.slot(address).write(Entry::new(frame, user_bits(area.protection)));
         }
         Ok(())
@@ -247,7 +256,7 @@ impl AddressSpace {
     /// Clears PTEs from `start` on, and gives the frames up once no translation of them is left. Returns how far it got:
     /// not all of `end` if there are many.
     fn zap(&self, start: u32, end: u32) -> u32 {
-        let (mut gone, mut n, mut at, mut last) = ([Frame(0); 64], 0, start, start);
+        let (mut gone, mut n, mut at, mut last) = ([Entry::NONE; 64], 0, start, start);
         while n < gone.len() && at < end {
             let Some(part) = self.next_part(at, end, Role::Only) else {
                 at = end;
@@ -255,18 +264,18 @@ impl AddressSpace {
             };
             at = part.end;
             let _tables = self.tables.lock();
-            for (address, slot) in part.present() {
+            for (address, slot) in part.used() {
                 if n == gone.len() {
                     at = address;
                     break;
                 }
-                gone[n] = slot.read().frame();
+                gone[n] = slot.read();
                 n += 1;
                 slot.write(Entry::NONE);
                 last = address;
             }
         }
-        let give_up = || gone[..n].iter().for_each(|&frame| frame::put(frame));
+        let give_up = || gone[..n].iter().for_each(|&entry| swapped::give_up(entry));
         let scope = if n == 1 { flush::Scope::Page(last) } else { flush::Scope::Space };
         if planted::is(Fault::FreeFirst) {
             give_up();
@@ -368,13 +377,7 @@ impl AddressSpace {
             let area = self.area(address).ok_or(MapError::BadRange)?;
             let offset = address % PAGE_SIZE;
             let n = bytes.len().min((PAGE_SIZE - offset) as usize);
-            let mut table = self.table(address).map_err(|_| MapError::NoMemory)?;
-            if !table.slot(address).read().present() {
-                let frame = table.across(super::fault::zeroed_frame).ok_or(MapError::NoMemory)?;
-                table.slot(address).write(Entry::new(frame, user_bits(area.protection)));
-            }
-            let frame = table.slot(address).read().frame();
-            drop(table);
+            let frame = fault::own_frame(self, area, address).map_err(|_| MapError::NoMemory)?;
             let mapping = kmap::map(frame, kmap::Use::Clear);
             // SAFETY: the mapping covers one page and `offset + n` stays within it.
             unsafe {
@@ -448,15 +451,16 @@ impl AddressSpace {
     }
 
     fn release(&self) {
+        spaces::remove(self);
         self.tables.lock().ended = true;
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
             let mut at = area.start;
             while let Some(part) = self.next_part(at, area.end, Role::Only) {
-                for (_, slot) in part.present() {
-                    let frame = slot.read().frame();
+                for (_, slot) in part.used() {
+                    let entry = slot.read();
                     slot.write(Entry::NONE);
-                    frame::put(frame);
+                    swapped::give_up(entry);
                 }
                 at = part.end;
             }
@@ -477,10 +481,12 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// The PTEs that are present when they are looked at, with their addresses.
-    pub fn present(&self) -> impl Iterator<Item = (u32, pt::Slot<'_>)> {
+    /// The PTEs that stand for a page when they are looked at, with their addresses.
+    pub fn used(&self) -> impl Iterator<Item = (u32, pt::Slot<'_>)> {
         let pages = (self.start..self.end).step_by(PAGE_SIZE as usize);
-        pages.map(|address| (address, self.table.slot(address))).filter(|(_, slot)| slot.read().present())
+        pages
+            .map(|address| (address, self.table.slot(address)))
+            .filter(|(_, slot)| slot.read() != Entry::NONE)
     }
 }
 

@@ -9,7 +9,8 @@
 use super::address_space::AddressSpace;
 use super::area::Sharing;
 use super::flush;
-use super::page_table::{self as pt, Entry};
+use super::page_table as pt;
+use super::swapped;
 use crate::ptemap::Role;
 use crate::shootdown;
 
@@ -39,13 +40,14 @@ fn share(parent: &AddressSpace, child: &AddressSpace) -> Option<()> {
             // Two tables at once: the child's, and within that the parent's.
             let table = child.lookup(address, Role::ForkChild)?;
             let Some(part) = parent.next_part(address, at, Role::ForkParent) else { continue };
-            for (address, slot) in part.present() {
+            for (address, slot) in part.used() {
+                // The parent's before the child's, the older space's before the younger one's.
+                let _held = (parent.hold_tables(), child.hold_tables());
                 let entry = slot.read();
-                if entry.has(pt::RW) && lost != 0 {
+                if entry.has(pt::P | pt::RW) && lost != 0 {
                     slot.change(lost, 0);
                 }
-                entry.frame().page().get();
-                table.slot(address).write(Entry(entry.0 & !(lost as u64)));
+                table.slot(address).write(swapped::share(entry, lost));
             }
         }
         i += 1;

@@ -60,7 +60,7 @@ fn move_pages(space: &AddressSpace, from: u32, to: u32, bytes: u32) {
             continue;
         };
         if let Some(table) = space.lookup(target, Role::MoveTo) {
-            for (address, slot) in part.present() {
+            for (address, slot) in part.used() {
                 space.move_entry(slot, table.slot(to + (address - from)));
                 (moved, last) = (moved + 1, address);
             }
@@ -76,8 +76,9 @@ fn move_pages(space: &AddressSpace, from: u32, to: u32, bytes: u32) {
 
 impl AddressSpace {
     fn move_entry(&self, from: pt::Slot<'_>, to: pt::Slot<'_>) {
+        let _tables = self.tables.lock();
         let entry = from.read();
-        self.replace(from, entry, Entry::NONE);
+        from.write(Entry::NONE);
         to.write(entry);
     }
 }

@@ -19,6 +19,7 @@
 
 use super::direct_map;
 use super::page::{Frame, PAGE_SIZE};
+use super::swap::Place;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::Release};
 
 /// Present.
@@ -100,6 +101,16 @@ impl Entry {
     /// Is the entry present?
     pub const fn present(self) -> bool {
         self.has(P)
+    }
+
+    /// An entry that is not present and names a page of the swap device.
+    pub const fn swapped(place: Place) -> Entry {
+        Entry((place.0 as u64 + 1) << 12)
+    }
+
+    /// The page of the swap device that it names, if it does.
+    pub const fn place(self) -> Option<Place> {
+        if self.present() || self.0 == 0 { None } else { Some(Place((self.0 >> 12) as u32 - 1)) }
     }
 
     /// The frame that it maps.

@@ -20,10 +20,11 @@ pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protectio
     space.with_areas(|areas| areas.protect(start, end, protection))?;
     let (mut changed, mut last, mut at) = (0, start, start);
     while let Some(part) = space.next_part(at, end, Role::Only) {
-        for (address, slot) in part.present() {
+        for (address, slot) in part.used() {
             let shared = || space.area(address).is_some_and(|area| area.sharing == Sharing::Shared);
+            let _held = space.hold_tables();
             match protection {
-                Protection::ReadOnly if slot.read().has(pt::RW) => {
+                Protection::ReadOnly if slot.read().has(pt::P | pt::RW) => {
                     slot.change(pt::RW, 0);
                     (changed, last) = (changed + 1, address);
                 }
