@@ -231,6 +231,7 @@ fn a_bad_setting_is_named_and_changes_nothing() {
         ("tlb.data.small", "64", "ENTRIESxWAYS"),
         ("tlb.data.small", "65x4", "sets"),
         ("tlb.data.small", "4096x4", "at most 4096"),
+        ("tlb.data.small", "4096x4", "tlb.data.small 4096,"),
         ("tlb.second", "big", "or none"),
         ("tlb.second.holds", "small", "no second level"),
         ("tlb.data", "64x4", "instruction.small"),

@@ -207,7 +207,7 @@ impl TlbShape {
             // Large pages of a shared second level are kept in an array of the same shape.
             total += 2 * u64::from(second.entries);
         }
-        for (key, g) in arrays {
+        for &(key, g) in &arrays {
             let wrong = |problem: String| Err((key.to_string(), problem));
             if g.ways == 0 || g.ways > MAX_WAYS {
                 return wrong(format!("has {} ways; accepted are 1 to {MAX_WAYS}", g.ways));
@@ -220,8 +220,10 @@ impl TlbShape {
             }
         }
         if total > MAX_ENTRIES as u64 {
+            let each: Vec<_> = arrays.iter().map(|(key, g)| format!("{key} {}", g.entries)).collect();
             let problem = format!(
-                "arrays have {total} entries together (the second level counts twice); accepted are at most {MAX_ENTRIES}"
+                "arrays have {total} entries together ({}; the second level counts twice); accepted are at most {MAX_ENTRIES}",
+                each.join(", ")
             );
             return Err(("tlb".into(), problem));
         }
