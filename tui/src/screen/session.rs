@@ -51,9 +51,9 @@ pub struct Session {
 pub struct Busy {
     /// Running machines.
     pub running: Duration,
-    /// Making snapshots.
+    /// Making snapshots of machines that would have run meanwhile.
     pub snapshots: Duration,
-    /// How many.
+    /// How many of these.
     pub count: u64,
 }
 
@@ -162,8 +162,10 @@ fn serve(
                     // Of what stays on the screen nothing is old.
                     let rests = engine.pace() == Pace::Paused;
                     deliver(engine.snapshot(if rests { Freshness::All } else { Freshness::InTurn }));
-                    busy.snapshots += start.elapsed();
-                    busy.count += 1;
+                    if !rests {
+                        busy.snapshots += start.elapsed();
+                        busy.count += 1;
+                    }
                 }
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => return busy,
                 Err(RecvTimeoutError::Timeout) => break,
