@@ -20,9 +20,9 @@
 use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::{direct_map, fault, reclaim};
-use crate::{kmap, marks};
 use crate::sched::WaitQueue;
 use crate::sync::SpinLock;
+use crate::{kmap, marks};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use shootdown_abi::Counter;
 
