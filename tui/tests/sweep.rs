@@ -127,8 +127,7 @@ fn what_does_not_belong_is_refused_by_name() {
 #[test]
 fn a_failing_cell_is_kept_with_its_report_and_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let study =
-        "[set]\nops = 60\nwarmup = 5\npages = 1200\ncpus = 2\n[vary]\nstrategy = [\"atomic\", \"none\"]\n";
+    let study = "[set]\nops = 60\nwarmup = 5\npages = 1200\nwindow = 64\ncpus = 2\n[vary]\nstrategy = [\"atomic\", \"none\"]\n";
     let at = planned(dir.path(), "failing", study);
     let (status, _, told) = sweep(&["run", word(&at)]);
     assert!(status == 1 && told.contains("harmful uses") && told.contains("1 cells run, 1 failed"), "{told}");
