@@ -287,15 +287,13 @@ pub enum Scheme {
     BatchedRange,
     /// Slots of `atomic` that are invalidated at both ends: for whoever cannot use the chosen scheme.
     Always,
-    /// A rotating window that page tables use too; whose it is otherwise, `pools` knows.
-    Pools,
 }
 
 impl Scheme {
     /// Does it have the window that all processors share?
     pub const fn has_window(self) -> bool {
         use Scheme::*;
-        matches!(self, SharedInvlpg | Batched | BatchedRange | DeferredSeq | DeferredLocal | Pools)
+        matches!(self, SharedInvlpg | Batched | BatchedRange | DeferredSeq | DeferredLocal)
     }
 
     /// Are its slots in the user half of each address space?

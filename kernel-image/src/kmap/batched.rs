@@ -66,7 +66,7 @@ pub(super) trait AtWrap {
     fn flush();
 }
 
-pub(super) struct Everything;
+struct Everything;
 
 impl AtWrap for Everything {
     fn flush() {
@@ -80,12 +80,12 @@ impl AtWrap for Everything {
 
 /// The next slot with count 0.
 pub(super) fn next<W: AtWrap>(mut pool: Locked) -> (Locked, Option<usize>) {
-    let mut left = pool.part.len();
+    let mut left = pool.count.len();
     while left > 0 {
         let slot = pool.advance();
-        if slot == pool.part.start {
+        if slot == 0 {
             pool = flush_zero::<W>(pool);
-            left = pool.part.len();
+            left = pool.count.len();
         }
         if pool.count[slot] == 0 {
             return (pool, Some(slot));

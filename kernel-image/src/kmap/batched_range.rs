@@ -84,7 +84,7 @@ impl Kmap for BatchedRange {
     }
 }
 
-pub(super) struct Range;
+struct Range;
 
 impl AtWrap for Range {
     fn begin() {

@@ -33,7 +33,6 @@ mod pattern;
 mod peek;
 mod rng;
 mod shm_many;
-mod swap;
 mod sys;
 mod syscall;
 
@@ -60,7 +59,6 @@ const LOADS: &[&Load] = &[
     &mremap::LOAD,
     &shm_many::LOAD,
     &peek::LOAD,
-    &swap::LOAD,
 ];
 
 /// Exit status when wrong data was seen.
