@@ -6,9 +6,9 @@
 //!  target      IPI arrives .. HandlerEnd   per processor: waiting with interrupts off included
 //! ```
 //!
-//! Only what begins and ends within the region of interest counts. The order is
-//! that in which the machine delivers events: processors may be out of step by
-//! one slice, less than a line transfer.
+//! Only what begins and ends within the region of interest counts; until that begins, what is counted is the
+//! warm-up, as with all figures of a run that has not come further. The order is that in which the machine delivers
+//! events: processors may be out of step by one slice, less than a line transfer.
 
 use crate::waits::WaitCollector;
 use hdrhistogram::Histogram;
@@ -20,6 +20,7 @@ use std::collections::HashMap;
 /// Latencies of one run, in cycles.
 #[derive(Clone)]
 pub struct Collector {
+    /// False from the end of the region of interest on.
     measuring: bool,
     /// Begin of a kmap by task; looked up, never iterated.
     kmaps: HashMap<u32, u64>,
@@ -47,7 +48,7 @@ impl Collector {
     /// One that has seen nothing.
     pub fn new() -> Collector {
         Collector {
-            measuring: false,
+            measuring: true,
             kmaps: HashMap::new(),
             flushes: HashMap::new(),
             arrived: [None; MAX_CPUS],
@@ -96,7 +97,7 @@ impl Collector {
             Mark::RoiBegin => {
                 // What was waited for is known across the edge.
                 let waits = std::mem::take(&mut self.waits);
-                *self = Collector { measuring: true, waits, ..Collector::new() };
+                *self = Collector { waits, ..Collector::new() };
             }
             Mark::RoiEnd => self.measuring = false,
             Mark::KmapBegin => {
@@ -182,6 +183,18 @@ mod tests {
         see(&mut c, 0, 50, What::Mark(Mark::FlushBegin, 1));
         see(&mut c, 0, 60, What::Mark(Mark::FlushEnd, 1));
         assert!(c.kmap().is_empty() && c.initiator().is_empty());
+    }
+
+    #[test]
+    fn the_warm_up_counts_until_the_region_of_interest_begins() {
+        let mut c = Collector::new();
+        see(&mut c, 0, 10, What::Mark(Mark::FlushBegin, 1));
+        let (message, vector) = (1, FLUSH_VECTOR);
+        see(&mut c, 0, 20, What::IpiSent { message, by_vector: true, vector, targets: 0b1110, left: 20 });
+        see(&mut c, 0, 60, What::Mark(Mark::FlushEnd, 1));
+        assert_eq!((c.initiator().len(), c.flush_ipis(), c.flush_ipi_targets()), (1, 1, 3));
+        see(&mut c, 0, 70, What::Mark(Mark::RoiBegin, 0));
+        assert_eq!((c.initiator().len(), c.flush_ipis(), c.flush_ipi_targets()), (0, 0, 0));
     }
 
     #[test]

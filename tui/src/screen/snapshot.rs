@@ -84,9 +84,9 @@ pub struct RunView {
     pub all: Figures,
     /// Counts of the region of interest, as results have them; before it, of the warm-up.
     pub region: Figures,
-    /// Messages with the flush vector in the region.
+    /// Messages with the flush vector in the same part.
     pub flush_ipis: u64,
-    /// Latencies in the region.
+    /// Latencies in the same part.
     pub latencies: Latencies,
     /// The run's course.
     pub history: Vec<Arc<Sample>>,
