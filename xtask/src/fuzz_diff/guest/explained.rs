@@ -21,6 +21,7 @@
 //! | a single step within a repeated instruction | Bochs saves RF as 0 | as 1 (manual, "RF in EFLAGS": when interrupted after an iteration) |
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
+//! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
@@ -81,13 +82,20 @@ pub fn explain(
         .map(|at| (*at, (a.get(at).copied(), b.get(at).copied())))
         .collect();
     let names = differences.iter().map(String::as_str).collect();
-    let at = |record, changes: &BTreeMap<u32, u32>| {
-        Memory { image: &batch.image, case, changes, record }.instruction()
-    };
-    let (at_here, at_there) = (at(here, &a), at(there, &b));
-    let path = Memory { image: &batch.image, case, changes: &a, record: here }.path();
-    let p = Pair { case, here, there, at_here, at_there, path, names, memory };
-    RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
+    let before = BTreeMap::new();
+    let of = |record, changes| Memory { image: &batch.image, case, changes, record };
+    let (at_here, at_there) = (of(here, &a).instruction(), of(there, &b).instruction());
+    let path = of(here, &a).path();
+    let mut p = Pair { case, here, there, at_here, at_there, path, names, memory };
+    let find = |p: &Pair<'_>| RULES.iter().find(|(rule, _)| rule(p)).map(|(_, why)| *why);
+    find(&p).or_else(|| {
+        // The frame of the handler may lie on the instruction that has faulted: what that was, memory showed before.
+        if !of(here, &a).is_overwritten() {
+            return None;
+        }
+        (p.at_here, p.at_there) = (of(here, &before).instruction(), of(there, &before).instruction());
+        find(&p)
+    })
 }
 
 const CUT_OFF: &str = "IRET to or in virtual-8086 mode takes EIP beyond FFFF";
@@ -116,6 +124,7 @@ const RULES: &[(Rule, &str)] = &[
     (no_memory, "the handler's stack lies where there is no memory"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
+    (short_ud0, "UD0 has no ModRM byte"),
     (alignment, "#AC comes before page faults"),
 ];
 
@@ -430,6 +439,14 @@ fn prefetch(p: &Pair<'_>) -> bool {
         && p.tables_only()
         && p.here[record::INFO] == 13
         && p.here[record::ERROR] == 0
+}
+
+fn short_ud0(p: &Pair<'_>) -> bool {
+    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Ud0)
+        && p.crosses()
+        && p.vectors() == (6, 6)
+        && p.only(&["memory"])
+        && p.tables_only()
 }
 
 fn alignment(p: &Pair<'_>) -> bool {
