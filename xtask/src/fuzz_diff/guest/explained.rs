@@ -22,6 +22,8 @@
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
 //! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
+//! | bytes outside the sequence that read a port | what a device says is its own matter | the same |
+//! | bytes outside the sequence that set CR4.MCE | Bochs knows machine checks | #GP(0), as CPUID does not offer them |
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
@@ -34,7 +36,7 @@ use super::layout::{ARENA, STACK_TOP, arena, case, record, selector};
 use super::machines::{Outcome, Peer};
 use super::memory::Memory;
 use super::tables::Batch;
-use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind};
+use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind, Register};
 use std::collections::BTreeMap;
 
 const AC: u32 = 17;
@@ -48,15 +50,17 @@ struct Pair<'a> {
     /// The instruction at which each machine stopped.
     at_here: Option<Instruction>,
     at_there: Option<Instruction>,
-    /// What it may have come through.
+    /// What it may have come through; what it has, if that is known.
     path: Vec<Instruction>,
+    path_is_known: bool,
     /// Names of what differs, but for what follows from something else.
     names: Vec<&'a str>,
     /// Addresses that differ: value here, value there.
     memory: BTreeMap<u32, (Option<u32>, Option<u32>)>,
 }
 
-/// Why these differences are none of ours, if so.
+/// Why these differences are none of ours, if so. What the case has executed is read from memory as it was left, if it is
+/// not known.
 pub fn explain(
     peer: Peer,
     batch: &Batch,
@@ -64,6 +68,7 @@ pub fn explain(
     here: &[u32],
     there: &Outcome,
     differences: &[String],
+    executed: Option<&[Instruction]>,
 ) -> Option<&'static str> {
     if peer != Peer::Bochs {
         return None;
@@ -82,20 +87,24 @@ pub fn explain(
         .map(|at| (*at, (a.get(at).copied(), b.get(at).copied())))
         .collect();
     let names = differences.iter().map(String::as_str).collect();
-    let before = BTreeMap::new();
-    let of = |record, changes| Memory { image: &batch.image, case, changes, record };
-    let (at_here, at_there) = (of(here, &a).instruction(), of(there, &b).instruction());
-    let path = of(here, &a).path();
-    let mut p = Pair { case, here, there, at_here, at_there, path, names, memory };
-    let find = |p: &Pair<'_>| RULES.iter().find(|(rule, _)| rule(p)).map(|(_, why)| *why);
-    find(&p).or_else(|| {
-        // The frame of the handler may lie on the instruction that has faulted: what that was, memory showed before.
-        if !of(here, &a).is_overwritten() {
-            return None;
+    let at = |record, changes: &BTreeMap<u32, u32>| {
+        Memory { image: &batch.image, case, changes, record }.instruction()
+    };
+    let (mut at_here, mut at_there) = (at(here, &a), at(there, &b));
+    let path = match executed {
+        Some(executed) => {
+            // The frame of the handler may lie on the instruction by now.
+            if here[record::EIP] == there[record::EIP] {
+                at_there = executed.last().copied();
+            }
+            at_here = executed.last().copied();
+            executed.to_vec()
         }
-        (p.at_here, p.at_there) = (of(here, &before).instruction(), of(there, &before).instruction());
-        find(&p)
-    })
+        None => Memory { image: &batch.image, case, changes: &a, record: here }.path(),
+    };
+    let p =
+        Pair { case, here, there, at_here, at_there, path, path_is_known: executed.is_some(), names, memory };
+    RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
 }
 
 const CUT_OFF: &str = "IRET to or in virtual-8086 mode takes EIP beyond FFFF";
@@ -124,6 +133,8 @@ const RULES: &[(Rule, &str)] = &[
     (no_memory, "the handler's stack lies where there is no memory"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
+    (port, "bytes of another page read a port"),
+    (machine_checks, "CR4.MCE can be set"),
     (short_ud0, "UD0 has no ModRM byte"),
     (alignment, "#AC comes before page faults"),
 ];
@@ -439,6 +450,21 @@ fn prefetch(p: &Pair<'_>) -> bool {
         && p.tables_only()
         && p.here[record::INFO] == 13
         && p.here[record::ERROR] == 0
+}
+
+fn port(p: &Pair<'_>) -> bool {
+    let reads = |i: &Instruction| {
+        matches!(i.mnemonic(), Mnemonic::In | Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd)
+    };
+    p.path_is_known && p.path.iter().any(reads) && !p.case.instructions().any(|i| reads(&i))
+}
+
+fn machine_checks(p: &Pair<'_>) -> bool {
+    const MCE: u32 = 1 << 6;
+    p.at_here.is_some_and(|i| i.code() == Code::Mov_cr_r32 && i.op0_register() == Register::CR4)
+        && p.crosses()
+        && (p.here[record::INFO], p.here[record::ERROR]) == (13, 0)
+        && p.there[record::CR4] & MCE != 0
 }
 
 fn short_ud0(p: &Pair<'_>) -> bool {

@@ -6,9 +6,11 @@
 use super::harness;
 use super::layout::{IMAGE, MAGIC, MEMORY, RESULTS, VARS, case, record, var};
 use anyhow::{Context, Result, bail};
+use iced_x86::{Decoder, DecoderOptions, Instruction};
 use shootdown_emu::config::Strictness;
 use shootdown_emu::observe::Nobody;
-use shootdown_emu::{Machine, MachineConfig, Preset, Stop};
+use shootdown_emu::{Machine, MachineConfig, Preset, Stop, mmu};
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -87,18 +89,63 @@ fn read(words: &[u32], into: &mut [Outcome]) -> u32 {
     next
 }
 
+/// Steps that a load with one case takes, at most: its beginning copies 2 MiB.
+const STEPS: u64 = 4 << 20;
+/// Where CS stands among the segment registers.
+const CS: usize = 1;
+/// Instructions of a case that are of interest, its last.
+const LAST: usize = 64;
+
+fn machine(load: &Load<'_>, first: u32) -> Result<Machine> {
+    let mut config = MachineConfig::new(Preset::load("p3")?);
+    config.cpus = 1;
+    config.strictness = Strictness::Lenient;
+    config.memory = u64::from(MEMORY);
+    config.max_cycles = Some(CYCLES * u64::from(load.count() - first) + 100 * CYCLES);
+    let mut machine = Machine::new(config)?;
+    machine.load_rom("rom", &harness::rom(&load.image(first, false), load.cases)?)?;
+    Ok(machine)
+}
+
+/// What the machine under test executes outside the harness in a load of one case: its last instructions.
+pub fn executed(load: &Load<'_>) -> Result<Vec<Instruction>> {
+    let mut machine = machine(load, load.from(0))?;
+    let (mut found, mut begun) = (VecDeque::new(), false);
+    for _ in 0..STEPS {
+        let (cpu, bus) = (&machine.cpus()[0], machine.bus());
+        let cs = cpu.seg[CS];
+        let start = cs.base.wrapping_add(cpu.eip);
+        let harness = (IMAGE..VARS).contains(&start);
+        begun |= harness;
+        if begun && !harness {
+            let bytes: Vec<u8> = (0..15)
+                .map_while(|i| {
+                    let at = mmu::path(cpu, bus, start.wrapping_add(i)).physical?;
+                    let mut byte = [0];
+                    bus.ram.peek(at, &mut byte);
+                    Some(byte[0])
+                })
+                .collect();
+            let bits = if cs.big() { 32 } else { 16 };
+            let at = u64::from(cpu.eip);
+            found.push_back(Decoder::with_ip(bits, &bytes, at, DecoderOptions::NO_PAUSE).decode());
+            if found.len() > LAST {
+                found.pop_front();
+            }
+        }
+        if machine.step(0).is_some() {
+            break;
+        }
+    }
+    Ok(found.into())
+}
+
 /// The machine under test.
 pub fn ours(load: &Load<'_>) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![Outcome::LeftOut; load.count() as usize];
     let mut first = load.from(0);
     while first < load.count() {
-        let mut config = MachineConfig::new(Preset::load("p3")?);
-        config.cpus = 1;
-        config.strictness = Strictness::Lenient;
-        config.memory = u64::from(MEMORY);
-        config.max_cycles = Some(CYCLES * u64::from(load.count() - first) + 100 * CYCLES);
-        let mut machine = Machine::new(config)?;
-        machine.load_rom("rom", &harness::rom(&load.image(first, false), load.cases)?)?;
+        let mut machine = machine(load, first)?;
         let stop = machine.run(&mut Nobody);
         let word = |at: u32| {
             let mut b = [0; 4];

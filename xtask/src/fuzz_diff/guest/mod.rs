@@ -33,6 +33,8 @@ use tables::Batch;
 const BATCH: u64 = 4000;
 /// Differences that are shown in full.
 const SHOWN: u64 = 12;
+/// Instructions, the last ones, that are shown of each.
+const SHOWN_INSTRUCTIONS: usize = 16;
 
 /// How addresses are translated in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +91,22 @@ pub fn run(options: &Options<'_>) -> Result<Tally> {
             if differences.is_empty() {
                 continue;
             }
-            if let Some(why) = explain(options.peer, &batch, c, h, t, &differences) {
+            let why = |executed| explain(options.peer, &batch, c, h, t, &differences, executed);
+            if let Some(why) = why(None) {
+                *tally.explained.entry(why).or_default() += 1;
+                continue;
+            }
+            let alone = only(&bytes, n);
+            let executed = machines::executed(&Load { image: &batch.image, cases: &alone })?;
+            if let Some(why) = why(Some(&executed)) {
                 *tally.explained.entry(why).or_default() += 1;
                 continue;
             }
             tally.differences += 1;
             if tally.differences <= SHOWN {
                 report(options, b * BATCH + n as u64, &batch, c, h, t, &differences);
+                let last = &executed[executed.len().saturating_sub(SHOWN_INSTRUCTIONS)..];
+                last.iter().for_each(|i| println!("  executed here {:08x} {:?}", i.ip(), i.code()));
             }
         }
     }
