@@ -214,9 +214,15 @@ fn enter(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
     result
 }
 
-/// Flags as saved.
+/// Flags as saved. An instruction that interrupts has cleared RF at its start (SDM vol. 3B, "Instruction-Breakpoint
+/// Exception Condition").
 fn saved_flags(cpu: &Cpu, d: &Delivery) -> u32 {
-    cpu.flags.get() | if d.restarts { RF } else { 0 }
+    let flags = cpu.flags.get();
+    match d.source {
+        Source::IntN | Source::Trap | Source::Icebp => flags & !RF,
+        Source::External | Source::Exception(_) if d.restarts => flags | RF,
+        Source::External | Source::Exception(_) => flags,
+    }
 }
 
 fn real(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {

@@ -8,7 +8,7 @@ use crate::apic::{Kind, LocalApic, Role};
 use crate::cpu::exception::{Class, Exception, vector};
 use crate::cpu::exec::system::{init, lgdt, mov_to_cr, start_up};
 use crate::cpu::flags::{self, IF, IOPL, RF, VM};
-use crate::cpu::op::{CS, DS, ES, FLAT, FS, Flow, Op, SS};
+use crate::cpu::op::{CS, DS, ES, FLAT, FS, Flow, Handler, Op, SS};
 use crate::cpu::{Request, State, Table, cr0};
 use crate::stop::Stop;
 use shootdown_abi::Activity;
@@ -432,6 +432,19 @@ fn into_and_int3_are_traps() {
     assert_eq!(r.run(interrupt::int3, op()), Err(Flow::Branch));
     assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4])), (0x7000, 0x6002));
     assert_eq!(r.cpu.count.exceptions, 2);
+}
+
+#[test]
+fn software_interrupts_save_rf_as_0() {
+    for (vector, interrupt) in
+        [(3, interrupt::int3 as Handler), (1, interrupt::int1), (0x80, interrupt::int_n)]
+    {
+        let mut r = rig();
+        r.gate(vector, CODE0, 0x6000, 0xee);
+        r.cpu.flags.rest |= RF;
+        assert_eq!(r.run(interrupt, Op { imm: u32::from(vector), ..op() }), Err(Flow::Branch));
+        assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4] + 8) & RF), (0x6000, 0), "vector {vector}");
+    }
 }
 
 #[test]

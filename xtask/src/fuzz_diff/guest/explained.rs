@@ -24,6 +24,7 @@
 //! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
 //! | bytes outside the sequence that read a port | what a device says is its own matter | the same |
 //! | bytes outside the sequence that set CR4.MCE | Bochs knows machine checks | #GP(0), as CPUID does not offer them |
+//! | bytes outside the sequence that name an MSR that is not there | Bochs is told to let that pass | #GP(0) (manual, "RDMSR", "WRMSR") |
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
@@ -135,6 +136,7 @@ const RULES: &[(Rule, &str)] = &[
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (port, "bytes of another page read a port"),
     (machine_checks, "CR4.MCE can be set"),
+    (absent_msr, "MSRs that are not there are ignored"),
     (short_ud0, "UD0 has no ModRM byte"),
     (alignment, "#AC comes before page faults"),
 ];
@@ -465,6 +467,12 @@ fn machine_checks(p: &Pair<'_>) -> bool {
         && p.crosses()
         && (p.here[record::INFO], p.here[record::ERROR]) == (13, 0)
         && p.there[record::CR4] & MCE != 0
+}
+
+fn absent_msr(p: &Pair<'_>) -> bool {
+    p.at_here.is_some_and(|i| matches!(i.mnemonic(), Mnemonic::Rdmsr | Mnemonic::Wrmsr))
+        && p.crosses()
+        && (p.here[record::INFO], p.here[record::ERROR]) == (13, 0)
 }
 
 fn short_ud0(p: &Pair<'_>) -> bool {
