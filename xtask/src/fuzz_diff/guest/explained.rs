@@ -22,6 +22,8 @@
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
 //! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
+//! | a far return over arguments that wraps SP | Bochs raises #SS | SP wraps, as for all pops |
+//! | bytes outside the memory that cases have | zeros there; with other BIOS data in them, or none | BIOS data |
 //! | bytes outside the sequence that read a port | what a device says is its own matter | the same |
 //! | bytes outside the sequence that set CR4.MCE | Bochs knows machine checks | #GP(0), as CPUID does not offer them |
 //! | bytes outside the sequence that name an MSR that is not there | Bochs is told to let that pass | #GP(0) (manual, "RDMSR", "WRMSR") |
@@ -34,7 +36,7 @@
 use super::cases::Case;
 use super::changes;
 use super::layout::{ARENA, STACK_TOP, arena, case, record, selector};
-use super::machines::{Outcome, Peer};
+use super::machines::{Executed, Outcome, Peer};
 use super::memory::Memory;
 use super::tables::Batch;
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind, Register};
@@ -54,6 +56,8 @@ struct Pair<'a> {
     /// What it may have come through; what it has, if that is known.
     path: Vec<Instruction>,
     path_is_known: bool,
+    /// It has left the memory that cases have.
+    strays: bool,
     /// Names of what differs, but for what follows from something else.
     names: Vec<&'a str>,
     /// Addresses that differ: value here, value there.
@@ -69,12 +73,15 @@ pub fn explain(
     here: &[u32],
     there: &Outcome,
     differences: &[String],
-    executed: Option<&[Instruction]>,
+    executed: Option<&Executed>,
 ) -> Option<&'static str> {
     if peer != Peer::Bochs {
         return None;
     }
     let Outcome::Record(there) = there else {
+        if executed.is_some_and(|e| e.strays) {
+            return Some(STRAYS);
+        }
         // What runs in virtual-8086 mode then may not end.
         let i = Memory { image: &batch.image, case, changes: &changes(case, here), record: here }
             .instruction()?;
@@ -96,19 +103,31 @@ pub fn explain(
         Some(executed) => {
             // The frame of the handler may lie on the instruction by now.
             if here[record::EIP] == there[record::EIP] {
-                at_there = executed.last().copied();
+                at_there = executed.instructions.last().copied();
             }
-            at_here = executed.last().copied();
-            executed.to_vec()
+            at_here = executed.instructions.last().copied();
+            executed.instructions.clone()
         }
         None => Memory { image: &batch.image, case, changes: &a, record: here }.path(),
     };
-    let p =
-        Pair { case, here, there, at_here, at_there, path, path_is_known: executed.is_some(), names, memory };
+    let p = Pair {
+        case,
+        here,
+        there,
+        at_here,
+        at_there,
+        path,
+        path_is_known: executed.is_some(),
+        strays: executed.is_some_and(|e| e.strays),
+        names,
+        memory,
+    };
     RULES.iter().find(|(rule, _)| rule(&p)).map(|(_, why)| *why)
 }
 
 const CUT_OFF: &str = "IRET to or in virtual-8086 mode takes EIP beyond FFFF";
+
+const STRAYS: &str = "it runs through memory that is not the case's";
 
 type Rule = fn(&Pair<'_>) -> bool;
 
@@ -134,6 +153,8 @@ const RULES: &[(Rule, &str)] = &[
     (no_memory, "the handler's stack lies where there is no memory"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
+    (|p| p.strays, STRAYS),
+    (wrapped_return, "a far return over arguments does not wrap SP"),
     (port, "bytes of another page read a port"),
     (machine_checks, "CR4.MCE can be set"),
     (absent_msr, "MSRs that are not there are ignored"),
@@ -162,7 +183,13 @@ impl Pair<'_> {
     /// Differing words of the frame of the handler, or of the page tables.
     fn frame_or_tables(&self) -> bool {
         let frame = |at: u32| (arena::STACKS..arena::STACKS + 0x400).contains(&(at - ARENA));
-        self.memory.keys().all(|at| frame(*at) || self.is_table(*at))
+        // On any stack, the number of the vector, which the handler pushes.
+        let (here, there) = self.vectors();
+        let number = |words: &(Option<u32>, Option<u32>)| match words {
+            (Some(a), Some(b)) => (0..4).any(|byte| a ^ b == (here ^ there) << (8 * byte)),
+            _ => false,
+        };
+        self.memory.iter().all(|(at, words)| frame(*at) || self.is_table(*at) || number(words))
     }
 
     fn is_table(&self, at: u32) -> bool {
@@ -452,6 +479,17 @@ fn prefetch(p: &Pair<'_>) -> bool {
         && p.tables_only()
         && p.here[record::INFO] == 13
         && p.here[record::ERROR] == 0
+}
+
+fn wrapped_return(p: &Pair<'_>) -> bool {
+    let sp = p.there[record::EAX + 4] & 0xffff;
+    let wraps = |i: Instruction| {
+        i.mnemonic() == Mnemonic::Retf && i.op_count() == 1 && sp + u32::from(i.immediate16()) > 0xffff
+    };
+    p.at_here.is_some_and(wraps)
+        && p.same(record::EIP)
+        && (p.there[record::INFO], p.there[record::ERROR]) == (12, 0)
+        && p.only(&["vector", "error code", "cr2", "memory"])
 }
 
 fn port(p: &Pair<'_>) -> bool {

@@ -4,7 +4,7 @@
 //! None of them has firmware here: the guest is the ROM.
 
 use super::harness;
-use super::layout::{IMAGE, MAGIC, MEMORY, RESULTS, VARS, case, record, var};
+use super::layout::{ARENA, ARENA_BYTES, IMAGE, MAGIC, MEMORY, RESULTS, VARS, case, record, var};
 use anyhow::{Context, Result, bail};
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use shootdown_emu::config::Strictness;
@@ -107,10 +107,19 @@ fn machine(load: &Load<'_>, first: u32) -> Result<Machine> {
     Ok(machine)
 }
 
-/// What the machine under test executes outside the harness in a load of one case: its last instructions.
-pub fn executed(load: &Load<'_>) -> Result<Vec<Instruction>> {
+/// What the machine under test executes outside the harness.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// The last instructions.
+    pub instructions: Vec<Instruction>,
+    /// Some were not in the arena, the only memory that a case has.
+    pub strays: bool,
+}
+
+/// Runs a load of one case by single steps.
+pub fn executed(load: &Load<'_>) -> Result<Executed> {
     let mut machine = machine(load, load.from(0))?;
-    let (mut found, mut begun) = (VecDeque::new(), false);
+    let (mut found, mut begun, mut strays) = (VecDeque::new(), false, false);
     for _ in 0..STEPS {
         let (cpu, bus) = (&machine.cpus()[0], machine.bus());
         let cs = cpu.seg[CS];
@@ -126,6 +135,8 @@ pub fn executed(load: &Load<'_>) -> Result<Vec<Instruction>> {
                     Some(byte[0])
                 })
                 .collect();
+            let arena = u64::from(ARENA)..u64::from(ARENA + ARENA_BYTES);
+            strays |= mmu::path(cpu, bus, start).physical.is_some_and(|at| !arena.contains(&at));
             let bits = if cs.big() { 32 } else { 16 };
             let at = u64::from(cpu.eip);
             found.push_back(Decoder::with_ip(bits, &bytes, at, DecoderOptions::NO_PAUSE).decode());
@@ -137,7 +148,7 @@ pub fn executed(load: &Load<'_>) -> Result<Vec<Instruction>> {
             break;
         }
     }
-    Ok(found.into())
+    Ok(Executed { instructions: found.into(), strays })
 }
 
 /// The machine under test.

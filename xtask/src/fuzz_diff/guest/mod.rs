@@ -105,7 +105,8 @@ pub fn run(options: &Options<'_>) -> Result<Tally> {
             tally.differences += 1;
             if tally.differences <= SHOWN {
                 report(options, b * BATCH + n as u64, &batch, c, h, t, &differences);
-                let last = &executed[executed.len().saturating_sub(SHOWN_INSTRUCTIONS)..];
+                let all = &executed.instructions;
+                let last = &all[all.len().saturating_sub(SHOWN_INSTRUCTIONS)..];
                 last.iter().for_each(|i| println!("  executed here {:08x} {:?}", i.ip(), i.code()));
             }
         }
