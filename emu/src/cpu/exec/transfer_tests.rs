@@ -442,7 +442,7 @@ fn software_interrupts_save_rf_as_0() {
         let mut r = rig();
         r.gate(vector, CODE0, 0x6000, 0xee);
         r.cpu.flags.rest |= RF;
-        assert_eq!(r.run(interrupt, Op { imm: u32::from(vector), ..op() }), Err(Flow::Branch));
+        assert_eq!(r.run(interrupt, Op { imm: vector, ..op() }), Err(Flow::Branch));
         assert_eq!((r.cpu.eip, r.peek32(r.cpu.regs[4] + 8) & RF), (0x6000, 0), "vector {vector}");
     }
 }
