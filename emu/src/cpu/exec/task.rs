@@ -138,16 +138,15 @@ pub(super) fn far(
     cause: Cause,
 ) -> Result<(), Flow> {
     cpu.need_care()?;
+    let gate = d.system_type() == Some(system_type::TASK_GATE);
+    // A TSS of the LDT is refused, present or not (SDM vol. 3A, "TSS Descriptor").
+    if !gate && selector & 4 != 0 {
+        return cpu.raise(gp(selector));
+    }
     if !d.present() {
         return cpu.raise(np(selector));
     }
-    let (selector, d) = if d.system_type() == Some(system_type::TASK_GATE) {
-        behind_gate(cpu, bus, op.before, d)?
-    } else if selector & 4 != 0 {
-        return cpu.raise(gp(selector));
-    } else {
-        (selector, *d)
-    };
+    let (selector, d) = if gate { behind_gate(cpu, bus, op.before, d)? } else { (selector, *d) };
     let saved = (cpu.next_eip(op), cpu.flags.get());
     by_instruction(cpu, bus, op, selector, &d, cause, saved)
 }

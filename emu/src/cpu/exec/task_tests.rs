@@ -5,6 +5,7 @@ use super::super::{far, interrupt};
 use crate::cpu::exception::{Exception, vector};
 use crate::cpu::flags::{IF, NT, RF, VM};
 use crate::cpu::op::{CS, DS, ES, FS, Flow, GS, Op, SS};
+use crate::cpu::segment::Segment;
 use crate::cpu::{Cpu, cr0, cr4};
 use crate::ledger::Kind;
 
@@ -207,6 +208,12 @@ fn task_gates_of_the_idt_push_the_error_code_in_the_new_task() {
     assert_eq!((r.cpu.eip, r.peek32(TSS + 0x20)), (0x7000, 0x5002));
 }
 
+/// A descriptor for the selector 0Ch.
+fn local(r: &mut Rig, d: u64) {
+    r.poke64(LDT + 8, d);
+    r.cpu.ldtr = Segment { base: LDT, limit: 15, ..r.cpu.tr };
+}
+
 /// Changes that make a switch fail in the old task: what, by which transfer, the fault.
 #[test]
 fn what_is_checked_before_the_switch_faults_in_the_old_task() {
@@ -221,8 +228,12 @@ fn what_is_checked_before_the_switch_faults_in_the_old_task() {
     let gate_beyond: Change = |r| r.poke64(GDT + u32::from(TASK_GATE), 0x0000_e500_01f8_0000);
     let gate_to_code: Change = |r| r.poke64(GDT + u32::from(TASK_GATE), 0x0000_e500_0008_0000);
     let gate_ring0: Change = |r| r.poke64(GDT + u32::from(TASK_GATE), 0x0000_8500_0060_0000);
+    let local_here: Change = |r| local(r, 0x0000_8900_3800_0067);
+    let local_absent: Change = |r| local(r, 0x0000_0900_3800_0067);
     let nothing: Change = |_| {};
     for (what, change, selector, expected) in [
+        ("in the LDT", local_here, 0x0c, fault(vector::GP, 0x0c)),
+        ("absent in the LDT", local_absent, 0x0c, fault(vector::GP, 0x0c)),
         ("busy", busy, OTHER_SEL, fault(vector::GP, OTHER_SEL)),
         ("absent", absent, OTHER_SEL, fault(vector::NP, OTHER_SEL)),
         ("short", short, OTHER_SEL, fault(vector::TS, OTHER_SEL)),

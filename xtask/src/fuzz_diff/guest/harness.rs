@@ -31,6 +31,9 @@ const DEBUG_PORT: u32 = 0xe9;
 /// Bytes from a case's code in the arena to the same place of its first state.
 const BACK: u32 = ARENA - PRISTINE;
 const VM: u32 = 1 << 17;
+/// The BIOS data area.
+const BIOS_DATA: u32 = 0x400;
+const BIOS_DATA_BYTES: u32 = 0x100;
 /// CR0 between cases: no paging, so that cases and results need not be mapped where a case could reach them.
 const CR0: u32 = 0x31;
 
@@ -104,7 +107,7 @@ fn assemble_with(address: u32) -> Result<(Harness, u32)> {
     Ok((Harness { code: done.inner.code_buffer, stubs, task }, caught))
 }
 
-/// A ROM with the image and the cases: it copies them into RAM and jumps to the harness.
+/// A ROM with the image and the cases: it copies them into RAM, clears the BIOS data area and jumps to the harness.
 pub fn rom(image: &[u8], cases: &[u8]) -> Result<Vec<u8>> {
     let mut rom = vec![0xf4; ROM_BYTES];
     rom[..image.len()].copy_from_slice(image);
@@ -131,6 +134,11 @@ pub fn rom(image: &[u8], cases: &[u8]) -> Result<Vec<u8>> {
         a.mov(s, eax)?;
     }
     a.cld()?;
+    // What firmware leaves for systems, or does not: cases may run into it.
+    a.xor(eax, eax)?;
+    a.mov(edi, BIOS_DATA)?;
+    a.mov(ecx, BIOS_DATA_BYTES / 4)?;
+    a.rep().stosd()?;
     let from = (ROM_BYTES as u32).wrapping_neg();
     for (from, to, bytes) in [(from, IMAGE, image.len()), (from + IMAGE_BYTES as u32, CASES, cases.len())] {
         a.mov(esi, from)?;

@@ -8,6 +8,7 @@ use super::layout::{ARENA, ARENA_BYTES, IMAGE, MAGIC, MEMORY, RESULTS, VARS, cas
 use anyhow::{Context, Result, bail};
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use shootdown_emu::config::Strictness;
+use shootdown_emu::cpu::op::CS;
 use shootdown_emu::observe::Nobody;
 use shootdown_emu::{Machine, MachineConfig, Preset, Stop, mmu};
 use std::collections::VecDeque;
@@ -91,8 +92,8 @@ fn read(words: &[u32], into: &mut [Outcome]) -> u32 {
 
 /// Steps that a load with one case takes, at most: its beginning copies 2 MiB.
 const STEPS: u64 = 4 << 20;
-/// Where CS stands among the segment registers.
-const CS: usize = 1;
+/// The end of conventional memory.
+const CONVENTIONAL: u64 = 0xa_0000;
 /// Instructions of a case that are of interest, its last.
 const LAST: usize = 64;
 
@@ -112,7 +113,8 @@ fn machine(load: &Load<'_>, first: u32) -> Result<Machine> {
 pub struct Executed {
     /// The last instructions.
     pub instructions: Vec<Instruction>,
-    /// Some were not in the arena, the only memory that a case has.
+    /// Some were neither in the arena, the only memory that a case has, nor in conventional memory, which is alike on both
+    /// machines: on devices, holes, or what belongs to the harness.
     pub strays: bool,
 }
 
@@ -122,7 +124,7 @@ pub fn executed(load: &Load<'_>) -> Result<Executed> {
     let (mut found, mut begun, mut strays) = (VecDeque::new(), false, false);
     for _ in 0..STEPS {
         let (cpu, bus) = (&machine.cpus()[0], machine.bus());
-        let cs = cpu.seg[CS];
+        let cs = cpu.seg[usize::from(CS)];
         let start = cs.base.wrapping_add(cpu.eip);
         let harness = (IMAGE..VARS).contains(&start);
         begun |= harness;
@@ -136,7 +138,8 @@ pub fn executed(load: &Load<'_>) -> Result<Executed> {
                 })
                 .collect();
             let arena = u64::from(ARENA)..u64::from(ARENA + ARENA_BYTES);
-            strays |= mmu::path(cpu, bus, start).physical.is_some_and(|at| !arena.contains(&at));
+            let alike = |at: u64| at < CONVENTIONAL || arena.contains(&at);
+            strays |= mmu::path(cpu, bus, start).physical.is_some_and(|at| !alike(at));
             let bits = if cs.big() { 32 } else { 16 };
             let at = u64::from(cpu.eip);
             found.push_back(Decoder::with_ip(bits, &bytes, at, DecoderOptions::NO_PAUSE).decode());
