@@ -1,9 +1,10 @@
-//! Sweeps on this host: throughput with one thread and with two, in turns; memory of a running cell; how planning, listing
-//! and merging grow with the number of cells.
+//! Sweeps on this host: throughput with one thread, with two, and with two processes that share nothing, in turns; memory of a
+//! running cell; how planning, listing and merging grow with the number of cells.
 //!
 //! `cargo bench -p shootdown-benches --bench sweep` on a machine that does nothing else; `-- --quick` shows that it runs.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -33,14 +34,15 @@ fn plan(text: &str) -> Plan {
     Plan::new(path, &study).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Runs all cells into a new directory; seconds.
-fn run(plan: &Plan, threads: usize) -> f64 {
+/// Runs the cells of a shard into a new directory; seconds.
+fn run(plan: &Plan, threads: usize, shard: Shard) -> f64 {
     let dir = tempfile::tempdir_in(TEMPORARY).expect("a directory on the build's disk");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     let (store, never) = (Store::new(dir.path()), Arc::new(AtomicBool::new(false)));
     let start = Instant::now();
-    let ran = pool.install(|| run_shard(plan, &store, Shard::WHOLE, Again::Nothing, &Silent, &never));
-    assert_eq!(ran.unwrap_or_else(|e| panic!("{e}")).done, plan.cells.len());
+    let ran = pool.install(|| run_shard(plan, &store, shard, Again::Nothing, &Silent, &never));
+    let done = ran.unwrap_or_else(|e| panic!("{e}")).done;
+    assert_eq!(done, shard.cells(plan).count());
     start.elapsed().as_secs_f64()
 }
 
@@ -56,44 +58,119 @@ fn memory() -> Option<(f64, f64)> {
     Some(peak)
 }
 
-/// Many short cells, so that the time in which one thread waits for the other's last cell is little.
-fn throughput(quick: bool) {
-    let (cells, rounds, ops) = if quick { (4, 1, 20) } else { (96, 9, 400) };
-    let plan = plan(&format!(
-        "repeats = {cells}\n[set]\nops = {ops}\npages = 64\nstrategy = \"batched\"\ncpus = 4\n"
-    ));
-    let mut ratios = Vec::new();
-    for round in 0..=rounds {
-        // Who goes first changes from round to round: what the host does meanwhile favours neither.
-        let (mut seconds, mut peaks) = ([0.0; 2], [None; 2]);
-        let _ = memory();
-        for threads in if round % 2 == 0 { [1, 2] } else { [2, 1] } {
-            seconds[threads - 1] = run(&plan, threads);
-            peaks[threads - 1] = memory();
+/// A third of a round: how the cells of a plan are run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By one thread.
+    One,
+    /// By two.
+    Two,
+    /// By two processes of one thread each, which share nothing: what this host's processors can do.
+    Apart,
+}
+
+impl Way {
+    /// Seconds that `plan` takes.
+    fn run(self, plan: &Plan, size: Size) -> f64 {
+        match self {
+            Way::One => run(plan, 1, Shard::WHOLE),
+            Way::Two => run(plan, 2, Shard::WHOLE),
+            Way::Apart => {
+                let program = std::env::current_exe().expect("this program");
+                let start = Instant::now();
+                let started = [1, 2].map(|shard| {
+                    let arguments = ["--half".to_string(), shard.to_string(), size.name().to_string()];
+                    Command::new(&program).args(arguments).spawn().expect("a second process")
+                });
+                for mut child in started {
+                    assert!(child.wait().expect("its end").success(), "a process failed");
+                }
+                start.elapsed().as_secs_f64()
+            }
         }
-        let ([one, two], [with_one, with_two]) = (seconds, peaks);
-        // Later the allocator keeps what earlier rounds had.
-        if round == 0
-            && let (Some((first, _)), Some((second, _))) = (with_one, with_two)
-        {
-            println!(
-                "  peak memory: {first:.0} MiB, {second:.0} MiB, so {:.0} MiB for one more cell",
-                second - first
-            );
-        }
-        // The first round warms the host's caches up.
-        if round == 0 && !quick {
-            continue;
-        }
-        let (n, ratio) = (f64::from(cells), one / two);
-        ratios.push(ratio);
-        println!(
-            "{n} cells: 1 thread {:.2} cells/s, 2 threads {:.2} cells/s, ratio {ratio:.3}",
-            n / one,
-            n / two
-        );
     }
-    println!("median ratio of {} rounds: {:.3}", ratios.len(), median(&ratios).unwrap_or(0.0));
+}
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Quick,
+    Whole,
+}
+
+impl Size {
+    fn name(self) -> &'static str {
+        match self {
+            Size::Quick => "quick",
+            Size::Whole => "whole",
+        }
+    }
+
+    fn rounds(self) -> usize {
+        match self {
+            Size::Quick => 1,
+            Size::Whole => 25,
+        }
+    }
+
+    /// Many short cells, so that the time in which one thread waits for the other's last cell is little.
+    fn plan(self) -> Plan {
+        let (cells, ops) = match self {
+            Size::Quick => (4, 20),
+            Size::Whole => (60, 100),
+        };
+        plan(&format!(
+            "repeats = {cells}\n[set]\nops = {ops}\npages = 64\nstrategy = \"batched\"\ncpus = 4\n"
+        ))
+    }
+}
+
+/// What `--half SHARD SIZE` does: one of the processes of [`Way::Apart`].
+fn half(shard: &str, size: Size) {
+    let shard = format!("{shard}/2").parse().unwrap_or_else(|e| panic!("{e}"));
+    run(&size.plan(), 1, shard);
+}
+
+/// Memory of cells of the usual size.
+fn resident() {
+    let plan = plan("repeats = 4\n[set]\nops = 20\nstrategy = \"batched\"\ncpus = 4\n");
+    let peaks = [1, 2].map(|threads| {
+        let _ = memory();
+        run(&plan, threads, Shard::WHOLE);
+        memory()
+    });
+    if let [Some((one, _)), Some((two, _))] = peaks {
+        println!("peak memory: {one:.0} MiB, {two:.0} MiB, so {:.0} MiB for one more cell", two - one);
+    }
+}
+
+/// Short rounds and many: the host's other work lasts longer than one, and moves the median little.
+fn throughput(size: Size) {
+    let plan = size.plan();
+    let cells = plan.cells.len() as f64;
+    println!("{:>8} {:>8} {:>8}   cells/s {:>8} {:>8}", "1 thread", "2", "apart", "2 to 1", "to apart");
+    let (mut scaling, mut kept, mut able) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..size.rounds() {
+        // Who goes first changes from round to round: what the host does meanwhile favours nobody.
+        let mut turns = [Way::One, Way::Two, Way::Apart];
+        turns.rotate_left(round % 3);
+        let seconds = turns.map(|way| (way, way.run(&plan, size)));
+        let of = |way| seconds.iter().find(|(w, _)| *w == way).map_or(f64::NAN, |(_, s)| *s);
+        let (one, two, apart) = (of(Way::One), of(Way::Two), of(Way::Apart));
+        scaling.push(one / two);
+        kept.push(apart / two);
+        able.push(one / apart);
+        let [a, b, c] = [one, two, apart].map(|s| cells / s);
+        println!("{a:>8.2} {b:>8.2} {c:>8.2}           {:>8.3} {:>8.3}", one / two, apart / two);
+    }
+    let of = |ratios: &[f64]| median(ratios).unwrap_or(f64::NAN);
+    println!(
+        "medians of {} rounds: two threads to one {:.3}, two processes to one {:.3}, threads to processes {:.3}",
+        size.rounds(),
+        of(&scaling),
+        of(&able),
+        of(&kept)
+    );
 }
 
 /// Finished cells without running each: the result of one under the names of all.
@@ -150,7 +227,13 @@ fn growth(sizes: &[usize]) {
 }
 
 fn main() {
-    let quick = std::env::args().any(|word| word == "--quick");
-    throughput(quick);
-    growth(if quick { &[100, 1000] } else { &[1000, 10_000, 100_000] });
+    let words: Vec<String> = std::env::args().collect();
+    let size = if words.iter().any(|w| w.contains("quick")) { Size::Quick } else { Size::Whole };
+    if let Some(at) = words.iter().position(|w| w == "--half") {
+        return half(&words[at + 1], size);
+    }
+    // First: later the allocator keeps what runs had.
+    resident();
+    throughput(size);
+    growth(if size == Size::Quick { &[100, 1000] } else { &[1000, 10_000, 100_000] });
 }
