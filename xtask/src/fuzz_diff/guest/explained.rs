@@ -24,7 +24,7 @@
 //! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
 //! | a far return over arguments that wraps SP | Bochs raises #SS | SP wraps, as for all pops |
 //! | code outside the memory that cases have | devices, holes, the harness's own data | the same; each machine has its own |
-//! | bytes outside the sequence that read a port | what a device says is its own matter | the same |
+//! | bytes outside the sequence that read a port, the time-stamp counter or CPUID | what these say is each machine's own matter | the same |
 //! | bytes outside the sequence that set CR4.MCE | Bochs knows machine checks | #GP(0), as CPUID does not offer them |
 //! | bytes outside the sequence that name an MSR that is not there | Bochs is told to let that pass | #GP(0) (manual, "RDMSR", "WRMSR") |
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
@@ -156,7 +156,7 @@ const RULES: &[(Rule, &str)] = &[
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (|p| p.strays, STRAYS),
     (wrapped_return, "a far return over arguments does not wrap SP"),
-    (port, "bytes of another page read a port"),
+    (own_answers, "bytes of another page read a port, the time-stamp counter or CPUID"),
     (machine_checks, "CR4.MCE can be set"),
     (absent_msr, "MSRs that are not there are ignored"),
     (short_ud0, "UD0 has no ModRM byte"),
@@ -494,9 +494,10 @@ fn wrapped_return(p: &Pair<'_>) -> bool {
         && p.only(&["vector", "error code", "cr2", "memory"])
 }
 
-fn port(p: &Pair<'_>) -> bool {
+fn own_answers(p: &Pair<'_>) -> bool {
     let reads = |i: &Instruction| {
         matches!(i.mnemonic(), Mnemonic::In | Mnemonic::Insb | Mnemonic::Insw | Mnemonic::Insd)
+            || matches!(i.mnemonic(), Mnemonic::Rdtsc | Mnemonic::Cpuid)
     };
     p.path_is_known && p.path.iter().any(reads) && !p.case.instructions().any(|i| reads(&i))
 }
