@@ -21,7 +21,7 @@
 //! | a single step within a repeated instruction | Bochs saves RF as 0 | as 1 (manual, "RF in EFLAGS": when interrupted after an iteration) |
 //! | REP STOS, MOVS over itself | Bochs reads the instruction again | it goes on; the manual does not say |
 //! | an instruction beyond the limit of CS, on the next page | Bochs does not read it | it has been read, and A is set (manual: A tells that an entry was used, by prefetching, too) |
-//! | UD0, whose ModRM byte is on the next page | Bochs does not read that byte, as older processors | it is read, and A is set (manual, "UD") |
+//! | UD0, whose ModRM byte is on the next page or beyond the limit of CS | Bochs does not read that byte, as older processors | it is read (manual, "UD"): A is set, or reading it faults |
 //! | a far return over arguments that wraps SP | Bochs raises #SS | SP wraps, as for all pops |
 //! | code outside the memory that cases have | devices, holes, the harness's own data | the same; each machine has its own |
 //! | bytes outside the sequence that read a port, the time-stamp counter or CPUID | what these say is each machine's own matter | the same |
@@ -30,7 +30,8 @@
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
-//! | a frame where there is no memory | what is read back is Bochs's own matter | all ones |
+//! | reads and writes where there is no memory | what is read back is Bochs's own matter | all ones |
+//! | memory that earlier cases have written beyond what is put back | a machine that ended is started anew, without it | the same; alone the case does the same on both |
 //! | misaligned, and another fault too | Bochs raises #AC before it translates | #AC last (manual, "Priority Among Simultaneous Exceptions and Interrupts") |
 
 use super::cases::Case;
@@ -59,6 +60,8 @@ struct Pair<'a> {
     path_is_known: bool,
     /// It has left the memory that cases have.
     strays: bool,
+    /// It has used addresses where there is nothing.
+    empty: bool,
     /// Names of what differs, but for what follows from something else.
     names: Vec<&'a str>,
     /// Addresses that differ: value here, value there.
@@ -120,6 +123,7 @@ pub fn explain(
         path,
         path_is_known: executed.is_some(),
         strays: executed.is_some_and(|e| e.strays),
+        empty: executed.is_some_and(|e| e.empty),
         names,
         memory,
     };
@@ -151,10 +155,10 @@ const RULES: &[(Rule, &str)] = &[
     (step_clears, "a single step clears BT and B0 to B3 in DR6"),
     (odd_pusha, "PUSHA at the end of a stack in virtual-8086 mode raises #SS"),
     (wrapped_call, "a far call does not wrap SP"),
-    (no_memory, "the handler's stack lies where there is no memory"),
     (own_code, "a repeated instruction writes over itself and is read again"),
     (prefetch, "the page after the end of the code segment is read, and A set"),
     (|p| p.strays, STRAYS),
+    (|p| p.empty, "it reads or writes where there is no memory"),
     (wrapped_return, "a far return over arguments does not wrap SP"),
     (own_answers, "bytes of another page read a port, the time-stamp counter or CPUID"),
     (machine_checks, "CR4.MCE can be set"),
@@ -449,10 +453,6 @@ fn wrapped_call(p: &Pair<'_>) -> bool {
         && esp < 8
 }
 
-fn no_memory(p: &Pair<'_>) -> bool {
-    [record::INFO, record::ERROR].iter().all(|n| p.here[*n] == u32::MAX)
-}
-
 fn own_code(p: &Pair<'_>) -> bool {
     let repeats = p.case.instructions().any(|i| {
         (i.has_rep_prefix() || i.has_repne_prefix())
@@ -523,11 +523,13 @@ fn absent_msr(p: &Pair<'_>) -> bool {
 }
 
 fn short_ud0(p: &Pair<'_>) -> bool {
-    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Ud0)
-        && p.crosses()
-        && p.vectors() == (6, 6)
-        && p.only(&["memory"])
-        && p.tables_only()
+    let (here, there) = p.vectors();
+    let marked = here == 6 && p.crosses() && p.only(&["memory"]) && p.tables_only();
+    let beyond = matches!(here, 13 | 14)
+        && p.same(record::EIP)
+        && p.only(&["vector", "error code", "cr2", "memory"])
+        && p.frame_or_tables();
+    p.at_here.is_some_and(|i| i.mnemonic() == Mnemonic::Ud0) && there == 6 && (marked || beyond)
 }
 
 fn alignment(p: &Pair<'_>) -> bool {

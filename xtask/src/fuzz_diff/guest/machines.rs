@@ -116,12 +116,16 @@ pub struct Executed {
     /// Some were neither in the arena, the only memory that a case has, nor in conventional memory, which is alike on both
     /// machines: on devices, holes, or what belongs to the harness.
     pub strays: bool,
+    /// It has used addresses where there is nothing.
+    pub empty: bool,
 }
 
 /// Runs a load of one case by single steps.
 pub fn executed(load: &Load<'_>) -> Result<Executed> {
     let mut machine = machine(load, load.from(0))?;
     let (mut found, mut begun, mut strays) = (VecDeque::new(), false, false);
+    let empty = |machine: &Machine| machine.cpus()[0].count.empty_addresses;
+    let empty_before = empty(&machine);
     for _ in 0..STEPS {
         let (cpu, bus) = (&machine.cpus()[0], machine.bus());
         let cs = cpu.seg[usize::from(CS)];
@@ -151,7 +155,7 @@ pub fn executed(load: &Load<'_>) -> Result<Executed> {
             break;
         }
     }
-    Ok(Executed { instructions: found.into(), strays })
+    Ok(Executed { instructions: found.into(), strays, empty: empty(&machine) > empty_before })
 }
 
 /// The machine under test.
