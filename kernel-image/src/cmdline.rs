@@ -3,11 +3,13 @@
 
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
+use crate::mm::swap;
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
+use crate::ptemap;
 use crate::shootdown::Scheme;
 use crate::sync::BootCell;
-use crate::{multiboot, refuse};
+use crate::{multiboot, refuse, rmap};
 
 /// The page-table format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,12 @@ pub struct Options {
     pub shared_flush: Option<When>,
     /// `shootdown=`: how other processors are told that user translations are gone.
     pub shootdown: Scheme,
+    /// `pte=`: how page tables are reached.
+    pub pte: ptemap::Scheme,
+    /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
+    pub swap: u32,
+    /// `rmap=`: how reclaim finds the PTEs of a page.
+    pub rmap: rmap::Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `paging=`.
@@ -60,6 +68,8 @@ pub struct Options {
     pub marks: bool,
     /// `entry-cr3=1`: CR3 is loaded at each entry from ring 3 and before each return to it.
     pub entry_cr3: bool,
+    /// `preempt=off` is `false`: inside the kernel a task keeps its processor until it sleeps.
+    pub preempt: bool,
     /// `irq-kmap=1`: the timer interrupt reads a page of a file at each tick.
     pub irq_kmap: bool,
     /// `thread-kmap=1`: so does `kwatch` in each of its rounds.
@@ -74,7 +84,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, normal, paging, cpus, marks, entry-cr3, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -97,11 +107,15 @@ pub fn init() {
         atomic_flush: None,
         shared_flush: None,
         shootdown: Scheme::IpiSync,
+        pte: ptemap::Scheme::Lowmem,
+        swap: 0,
+        rmap: rmap::Scheme::Scan,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
         marks: true,
         entry_cr3: false,
+        preempt: true,
         irq_kmap: false,
         thread_kmap: false,
         tick: TICK_COUNT,
@@ -131,6 +145,9 @@ pub fn init() {
                 options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });
             }
             "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
+            "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
+            "swap" => options.swap = number(key, value, 0, swap::MOST),
+            "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
                 let two_level = switch(key, value, "4g", "64g");
@@ -139,6 +156,7 @@ pub fn init() {
             "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
             "marks" => options.marks = switch(key, value, "on", "off"),
             "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
+            "preempt" => options.preempt = switch(key, value, "on", "off"),
             "irq-kmap" => options.irq_kmap = switch(key, value, "1", "0"),
             "thread-kmap" => options.thread_kmap = switch(key, value, "1", "0"),
             "tick" => options.tick = number(key, value, 1000, u32::MAX),
@@ -146,6 +164,13 @@ pub fn init() {
             "seed" => options.seed = number(key, value, 0, u32::MAX),
             _ => refuse!("command line: unknown key `{key}`; accepted: {KEYS}"),
         }
+    }
+    if options.swap > 0 && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic) {
+        refuse!(
+            "command line: swap={} does not go with pte={}, whose tasks would wait for tables of others with one in their hands; accepted with it: pte=lowmem, pte=atomic",
+            options.swap,
+            options.pte.name()
+        );
     }
     // SAFETY: called once from the boot list, before other processors run.
     unsafe { OPTIONS.set(options) }

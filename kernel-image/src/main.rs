@@ -2,6 +2,8 @@
 //!
 //! - `arch/`: processor and platform, all inline assembly
 //! - `mm/`, `kmap/`: the VM and the strategies that give pages a kernel address
+//! - `ptemap/`: the ways to reach page tables in high memory
+//! - `rmap/`: the ways to find the PTEs of a page
 //! - `shootdown/`: the schemes that make processors forget user translations
 //! - `sched/`, `sync/`: tasks, locks
 //! - `process`, `syscall*`: ring 3
@@ -24,7 +26,9 @@ mod param;
 mod percpu;
 mod planted;
 mod process;
+mod ptemap;
 mod reader;
+mod rmap;
 mod sched;
 mod shootdown;
 mod sync;

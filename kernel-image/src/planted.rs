@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use crate::arch::insn;
 use crate::cmdline::Options;
 use crate::kmap::Strategy;
-use crate::refuse;
 use crate::shootdown::Scheme;
+use crate::{refuse, rmap};
 
 /// What a fault breaks.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +19,14 @@ pub enum Of {
     Kmap(&'static [Strategy]),
     /// These values of `shootdown=`.
     Shootdown(&'static [Scheme]),
+    /// These values of `rmap=`, with `swap=`.
+    Rmap(&'static [rmap::Scheme]),
 }
 
 macro_rules! of {
     (kmap $($name:ident)*) => { Of::Kmap(&[$(Strategy::$name),*]) };
     (shootdown $($name:ident)*) => { Of::Shootdown(&[$(Scheme::$name),*]) };
+    (rmap $($name:ident)*) => { Of::Rmap(&[$(rmap::Scheme::$name),*]) };
 }
 
 /// One table gives enum, names and what each fault belongs to.
@@ -123,6 +126,12 @@ faults! {
         /// The generation that a processor notes is read after its flush.
         GenLate "gen-late",
     }
+    rmap Scan, "swap=PAGES" {
+        /// A victim is copied to the swap device before its translations are flushed.
+        SwapCopyFirst "swap-copy-first",
+        /// A victim's PTEs are taken away and nobody flushes for it.
+        SwapNoFlush "swap-no-flush",
+    }
 }
 
 const NO_FAULT: u8 = u8::MAX;
@@ -142,13 +151,15 @@ pub fn init(options: &Options) {
     let fits = match of {
         Of::Kmap(strategies) => strategies.contains(&options.kmap),
         Of::Shootdown(schemes) => schemes.contains(&options.shootdown),
+        Of::Rmap(schemes) => options.swap > 0 && schemes.contains(&options.rmap),
     };
     if !fits {
         refuse!(
-            "command line: fault={} belongs to {title}, not to kmap={} shootdown={}",
+            "command line: fault={} belongs to {title}, not to kmap={} shootdown={} swap={}",
             fault.name(),
             options.kmap.name(),
-            options.shootdown.name()
+            options.shootdown.name(),
+            options.swap
         );
     }
     PLANTED.store(fault as u8, Relaxed);

@@ -12,7 +12,7 @@ use shootdown_abi::syscall::error;
 use crate::arch::trap::{TrapFrame, return_to_user};
 use crate::mm::{AddressSpace, Visit};
 use crate::sched::{self, Task, current};
-use crate::sync::SpinLock;
+use crate::sync::{SpinGuard, SpinLock};
 use crate::{account, elf, mm, percpu, println, refuse};
 
 /// All processes, linked through `family.next`; those that wait to be buried too.
@@ -200,6 +200,21 @@ pub fn address_space_of(id: u32) -> Option<Visit> {
     let table = TABLE.lock();
     let task = table.iter().find(|task| task.id == id)?;
     task.mm.get().map(AddressSpace::visit)
+}
+
+/// All processes and threads, which stay as long as this is held.
+pub struct Processes(SpinGuard<'static, Table>);
+
+impl Processes {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Task> + use<> {
+        self.0.iter()
+    }
+}
+
+/// The processes and threads that there are.
+pub fn all() -> Processes {
+    Processes(TABLE.lock())
 }
 
 /// Ends a process that did what it may not do.

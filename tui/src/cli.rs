@@ -565,6 +565,8 @@ pub enum Listing {
     Strategies,
     /// Schemes of user TLB shootdown (`--set shootdown=NAME`)
     Shootdowns,
+    /// Ways to reach page tables (`--set pte=NAME`)
+    Pte,
     /// Loads and their keys
     Workloads,
     /// Questions that are answered by experiment

@@ -186,6 +186,7 @@ fn lists_completions_and_manual() {
         ),
         (&["list", "strategies"], &["lowmem", "deferred-seq", "cr3-flush", "Tweedie"]),
         (&["list", "shootdowns"], &["ipi-sync", "tlb-gen", "Lutomirski"]),
+        (&["list", "pte"], &["series-strict", "nowait", "pte-highmem-5"]),
         (&["list", "workloads"], &["kmap-storm", "pagecache-read", "fork-cow", "footprint"]),
         (&["list", "experiments"], &["validation", "published", "invlpg-vs-batch", "Tweedie"]),
         (&["experiment", "list"], &["validation", "deferred"]),
@@ -199,7 +200,7 @@ fn lists_completions_and_manual() {
             assert!(text.contains(word), "{arguments:?}: no '{word}'");
         }
     }
-    for list in ["cpus", "strategies", "shootdowns", "workloads", "experiments"] {
+    for list in ["cpus", "strategies", "shootdowns", "pte", "workloads", "experiments"] {
         let output = shootdown().args(["list", list, "--format", "json"]).output().unwrap();
         let list: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(list.as_array().unwrap().iter().all(|entry| entry["name"].is_string()));

@@ -198,14 +198,15 @@ impl Cell {
     pub fn validate(&self) -> Result<(), KeyError> {
         self.machine.validate()?;
         if let Some(fault) = self.kernel.fault
-            && !fault.breaks(self.strategy, self.kernel.shootdown)
+            && !fault.breaks(self.strategy, &self.kernel)
         {
             return Err(KeyError::Contradiction(format!(
-                "fault: '{}' belongs to {}, but the strategy is {} and shootdown is {}; accepted with them are {}",
+                "fault: '{}' belongs to {}, but the strategy is {}, shootdown is {} and swap is {}; accepted with them are {}",
                 fault.name,
                 fault.of(),
                 self.strategy.name(),
                 self.kernel.shootdown.name(),
+                self.kernel.swap,
                 self.faults()
             )));
         }
@@ -215,10 +216,7 @@ impl Cell {
     fn faults(&self) -> String {
         let mut names = vec!["none"];
         names.extend(
-            crate::strategy::FAULTS
-                .iter()
-                .filter(|f| f.breaks(self.strategy, self.kernel.shootdown))
-                .map(|f| f.name),
+            crate::strategy::FAULTS.iter().filter(|f| f.breaks(self.strategy, &self.kernel)).map(|f| f.name),
         );
         names.join(", ")
     }

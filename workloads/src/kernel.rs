@@ -3,6 +3,7 @@
 //! The kernel checks its command line itself and refuses what does not fit the
 //! machine, with the arithmetic; only names and ranges are checked here.
 
+use crate::pte::Pte;
 use crate::shootdown::Shootdown;
 use crate::strategy::{Fault, Strategy};
 use shootdown_emu::config::parse_memory;
@@ -98,12 +99,18 @@ pub struct KernelOptions {
     pub shared_flush: Option<SharedFlush>,
     /// How processors are told that user translations are gone.
     pub shootdown: Shootdown,
+    /// How page tables are reached.
+    pub pte: Pte,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
     pub irq_kmap: bool,
     /// Does a kernel thread on each processor read one every few ticks?
     pub thread_kmap: bool,
+    /// Pages of RAM that play the swap device; 0: none.
+    pub swap: u32,
+    /// How reclaim finds the PTEs of a page, one of [`RMAPS`].
+    pub rmap: &'static str,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
     /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
     pub normal: Option<u64>,
@@ -113,6 +120,8 @@ pub struct KernelOptions {
     pub marks: Marks,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it (4G/4G)?
     pub entry_cr3: bool,
+    /// May a task lose its processor inside the kernel?
+    pub preempt: bool,
     /// Initial count of the local APIC timer per tick; unset: the kernel's own choice.
     pub tick: Option<u32>,
     /// A planted fault.
@@ -127,13 +136,17 @@ impl Default for KernelOptions {
             atomic_flush: None,
             shared_flush: None,
             shootdown: Shootdown::default(),
+            pte: Pte::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
+            swap: 0,
+            rmap: RMAPS[0].0,
             normal: None,
             paging: None,
             marks: Marks::On,
             entry_cr3: false,
+            preempt: true,
             tick: None,
             fault: None,
         }
@@ -151,6 +164,10 @@ pub const AXES: &[(&str, &[&str])] = &[
     ("wrap", &["global", "all-slots", "reclaimed-slots", "ceiling:N"]),
 ];
 
+/// The ways to find the PTEs of a page that is to go to the swap device, the default first, and what they look at.
+pub const RMAPS: &[(&str, &str)] =
+    &[("scan", "all page tables of all processes, until as many PTEs are found as the page has owners")];
+
 const MIB: u64 = 1 << 20;
 /// From this much RAM on, some of it lies above 4 GiB.
 const ABOVE_4G: u64 = 0xe000_0000;
@@ -159,7 +176,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 19] = [
+    pub const KEYS: [&'static str; 23] = [
         "window",
         "slots",
         "when",
@@ -171,12 +188,16 @@ impl KernelOptions {
         "atomic-flush",
         "shared-flush",
         "shootdown",
+        "pte",
         "irq-kmap",
         "thread-kmap",
+        "swap",
+        "rmap",
         "normal",
         "paging",
         "marks",
         "entry-cr3",
+        "preempt",
         "tick",
         "fault",
     ];
@@ -209,8 +230,22 @@ impl KernelOptions {
             "shootdown" => Shootdown::from_name(value)
                 .map(|s| self.shootdown = s)
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Shootdown::names())),
+            "pte" => Pte::from_name(value)
+                .map(|p| self.pte = p)
+                .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
+            "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
+            "rmap" => match RMAPS.iter().find(|(name, _)| *name == value) {
+                Some((name, _)) => {
+                    self.rmap = name;
+                    Ok(())
+                }
+                None => {
+                    let names: Vec<_> = RMAPS.iter().map(|(name, _)| *name).collect();
+                    Err(format!("'{value}' is not accepted; accepted are {}", names.join(", ")))
+                }
+            },
             "normal" => size(value).map(|n| self.normal = Some(n)),
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
@@ -221,6 +256,10 @@ impl KernelOptions {
             )
             .map(|m| self.marks = m),
             "entry-cr3" => switch(value).map(|on| self.entry_cr3 = on),
+            "preempt" => {
+                word(value, &[("on", true), ("off", false), ("true", true), ("false", false)], "on, off")
+                    .map(|on| self.preempt = on)
+            }
             "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
             "fault" if value == "none" => {
                 self.fault = None;
@@ -291,11 +330,17 @@ impl KernelOptions {
         if self.shootdown != Shootdown::default() {
             words.push(format!("shootdown={}", self.shootdown.name()));
         }
+        if self.pte != Pte::default() {
+            words.push(format!("pte={}", self.pte.name()));
+        }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
         }
         if self.thread_kmap {
             words.push("thread-kmap=1".into());
+        }
+        if self.swap > 0 {
+            words.push(format!("swap={} rmap={}", self.swap, self.rmap));
         }
         if let Some(bytes) = self.normal(memory) {
             words.push(format!("normal={}K", bytes / 1024));
@@ -310,6 +355,9 @@ impl KernelOptions {
         }
         if self.entry_cr3 {
             words.push("entry-cr3=1".into());
+        }
+        if !self.preempt {
+            words.push("preempt=off".into());
         }
         if let Some(tick) = self.tick {
             words.push(format!("tick={tick}"));
@@ -379,12 +427,14 @@ mod tests {
             ("how", "cr3"),
             ("irq-kmap", "1"),
             ("shootdown", "lazy"),
+            ("preempt", "off"),
+            ("pte", "atomic"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -43,6 +43,7 @@ pub mod kernel;
 pub mod live;
 pub mod micro;
 pub mod plot;
+pub mod pte;
 pub mod report;
 pub mod run;
 #[cfg(test)]

@@ -16,6 +16,7 @@
 use crate::cell::Cell;
 use crate::collect::Collector;
 use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SharedFlush};
+use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
 use crate::shootdown::Shootdown;
@@ -101,6 +102,9 @@ pub struct KernelSection {
     /// How processors were told that user translations were gone.
     #[serde(default = "usual_shootdown", skip_serializing_if = "is_usual_shootdown")]
     pub shootdown: String,
+    /// How page tables were reached.
+    #[serde(default = "usual_pte", skip_serializing_if = "is_usual_pte")]
+    pub pte: String,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -110,6 +114,12 @@ pub struct KernelSection {
     /// Did kernel threads read them?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub thread_kmap: bool,
+    /// Pages of RAM that played the swap device.
+    #[serde(default, skip_serializing_if = "is_zero_pages")]
+    pub swap: u32,
+    /// How reclaim found the PTEs of a page; null without a swap device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rmap: Option<String>,
     /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
@@ -118,10 +128,33 @@ pub struct KernelSection {
     pub marks: bool,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it?
     pub entry_cr3: bool,
+    /// Could tasks lose their processors inside the kernel?
+    #[serde(default = "usual_preempt", skip_serializing_if = "is_usual_preempt")]
+    pub preempt: bool,
     /// Initial count of the APIC timer; null: the kernel's own.
     pub tick: Option<u32>,
     /// The planted fault.
     pub fault: Option<String>,
+}
+
+fn usual_preempt() -> bool {
+    true
+}
+
+fn is_usual_preempt(preempt: &bool) -> bool {
+    *preempt
+}
+
+fn usual_pte() -> String {
+    Pte::default().name().into()
+}
+
+fn is_usual_pte(name: &str) -> bool {
+    name == Pte::default().name()
+}
+
+fn is_zero_pages(n: &u32) -> bool {
+    *n == 0
 }
 
 fn usual_shootdown() -> String {
@@ -233,13 +266,17 @@ impl Config {
                 atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
+                pte: kernel.pte.name().into(),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
+                swap: kernel.swap,
+                rmap: (kernel.swap > 0).then(|| kernel.rmap.into()),
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,
                 entry_cr3: kernel.entry_cr3,
+                preempt: kernel.preempt,
                 tick: kernel.tick,
                 fault: kernel.fault.map(|f| f.name.into()),
             },
@@ -371,6 +408,15 @@ pub struct Row {
     /// Flushes of user translations for which other processors were interrupted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shootdowns: u64,
+    /// PTEs that reclaim looked at to find those of its victims.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ptes_visited: u64,
+    /// Frames that reclaim has freed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reclaimed: u64,
+    /// Pages copied back from the swap device.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub swap_ins: u64,
     pub invlpg: u64,
     pub cr3_loads: u64,
     pub global_flushes: u64,
@@ -444,6 +490,9 @@ impl Row {
             mm_switches: region.guest(Counter::MmSwitches),
             lazy_switches: region.guest(Counter::LazySwitches),
             shootdowns: region.guest(Counter::Shootdowns),
+            ptes_visited: region.guest(Counter::PtesVisited),
+            reclaimed: region.guest(Counter::Reclaimed),
+            swap_ins: region.guest(Counter::SwapIns),
             invlpg: count.invlpg,
             cr3_loads: count.cr3_loads,
             global_flushes: count.global_flushes,
@@ -490,6 +539,11 @@ impl Row {
             Some(exit::DATA_ERROR) if self.data_errors > 0 => {}
             Some(exit::DATA_ERROR) => problems.push("the workload found wrong data".into()),
             Some(exit::PANIC) => problems.push("the guest kernel or program panicked".into()),
+            Some(exit::DEADLOCK) => {
+                problems.push(
+                    "tasks of the guest wait for each other for ever; its console says for what".into(),
+                );
+            }
             Some(value) => problems.push(format!("the guest ended with the unknown exit value {value:#x}")),
             None => problems.push(format!("the run did not reach its end: {}", self.stop.reason)),
         }

@@ -3,6 +3,7 @@
 //! The protocols themselves are in `kernel-image/src/kmap/`, one file each; the
 //! names here go to the kernel's command line (`kmap=`, `fault=`).
 
+use crate::kernel::KernelOptions;
 use crate::shootdown::Shootdown;
 
 /// One table gives enum, names, descriptions and origins.
@@ -111,6 +112,8 @@ pub enum Of {
     Strategies(&'static [Strategy]),
     /// These ways to have user translations forgotten.
     Shootdowns(&'static [Shootdown]),
+    /// Reclaim, where there is a swap device.
+    Swap,
 }
 
 /// A way to get a strategy wrong, planted in the kernel on demand (`fault=`).
@@ -132,6 +135,8 @@ const DEFERRED: Of = Of::Strategies(&[Strategy::DeferredSeq, Strategy::DeferredL
 const ANY_SHOOTDOWN: Of = Of::Shootdowns(Shootdown::ALL);
 const LAZY: Of = Of::Shootdowns(&[Shootdown::Lazy]);
 const TLB_GEN: Of = Of::Shootdowns(&[Shootdown::TlbGen]);
+
+const SWAP: Of = Of::Swap;
 
 const fn fault(name: &'static str, of: Of, description: &'static str) -> Fault {
     Fault { name, of, description }
@@ -170,6 +175,8 @@ pub const FAULTS: &[Fault] = &[
     fault("free-first", ANY_SHOOTDOWN, "munmap gives the frames up before the flush"),
     fault("no-return-flush", LAZY, "a processor that was left out does not flush when it comes back"),
     fault("gen-late", TLB_GEN, "the generation that a processor notes is read after its flush"),
+    fault("swap-copy-first", SWAP, "a page is copied to the swap device before its translations are flushed"),
+    fault("swap-no-flush", SWAP, "a page goes to the swap device and nobody's TLB is flushed"),
 ];
 
 impl Fault {
@@ -184,7 +191,7 @@ impl Fault {
             let names: Vec<_> = FAULTS.iter().filter(|f| f.of == of).map(|f| f.name).collect();
             format!("{} ({})", names.join(", "), of.names(", "))
         };
-        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN];
+        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN, SWAP];
         format!("none, {}", all.map(of).join(", "))
     }
 
@@ -193,11 +200,12 @@ impl Fault {
         self.of.names(" or ")
     }
 
-    /// Does it break a kernel with these two?
-    pub fn breaks(&self, strategy: Strategy, shootdown: Shootdown) -> bool {
+    /// Does it break a kernel with these?
+    pub fn breaks(&self, strategy: Strategy, kernel: &KernelOptions) -> bool {
         match self.of {
             Of::Strategies(of) => of.contains(&strategy),
-            Of::Shootdowns(of) => of.contains(&shootdown),
+            Of::Shootdowns(of) => of.contains(&kernel.shootdown),
+            Of::Swap => kernel.swap > 0,
         }
     }
 }
@@ -208,6 +216,7 @@ impl Of {
             Of::Strategies(of) => of.iter().map(|s| s.name()).collect(),
             Of::Shootdowns(of) if of.len() == Shootdown::ALL.len() => vec!["any shootdown"],
             Of::Shootdowns(of) => of.iter().map(|s| s.name()).collect(),
+            Of::Swap => vec!["swap=PAGES"],
         };
         names.join(between)
     }

@@ -276,6 +276,24 @@ pub const WORKLOADS: &[Workload] = &[
             FOOTPRINT,
         ],
     },
+    Workload {
+        name: "swap",
+        description: "tasks with more memory together than there is, so that pages go to the swap device and come back",
+        operation: "some bytes of a page read, or read and written",
+        keys: &[
+            tasks(1, "processes or threads at work"),
+            number("pages", 512, 1, 1 << 16, "pages of each task's memory"),
+            operations(1000),
+            warmup(100),
+            words(64, 4, "bytes of each operation"),
+            number("writes", 30, 0, 100, "per cent of operations that write"),
+            number("sharing", 25, 0, 100, "per cent of the pages that are there before the tasks are forked"),
+            HOT,
+            choice("crew", &["processes", "threads"], "what the tasks are"),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
 ];
 
 impl Workload {

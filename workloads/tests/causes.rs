@@ -126,6 +126,28 @@ fn entry_cr3_keeps_the_schemes_sound_and_allows_no_global_slots() {
 }
 
 #[test]
+fn without_preemption_a_task_keeps_its_processor_in_the_middle_of_a_kmap() {
+    // A quantum is over after a few thousand cycles, often in the middle of a kmap. Nobody waits for a lock here.
+    let load = [("cpus", "1"), ("tasks", "4"), ("tick", "2000"), ("ops", "150")];
+    let [on, off] = ["on", "off"].map(|p| row("batched", &[load.as_slice(), &[("preempt", p)]].concat()));
+    assert_eq!((on.operations, &on.checksum), (off.operations, &off.checksum));
+    // Then all others have a quantum each before it goes on.
+    assert!(
+        on.kmap_latency.max > 3 * off.kmap_latency.max,
+        "{} {}",
+        on.kmap_latency.max,
+        off.kmap_latency.max
+    );
+}
+
+#[test]
+fn without_preemption_the_schemes_are_sound() {
+    let sums = SOUND.map(|s| row(s, &[("preempt", "off"), ("tick", "3000"), ("ops", "60")]));
+    let sums = sums.map(|r| (r.harmful_uses, r.data_errors, r.checksum));
+    assert!(sums.iter().all(|s| *s == sums[0]), "{sums:?}");
+}
+
+#[test]
 fn the_sound_strategies_agree_and_stay_sound_under_both_adversaries() {
     for adversary in ["none", "fill", "keep"] {
         let checksums: Vec<_> = SOUND

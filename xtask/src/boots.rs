@@ -33,7 +33,7 @@ const STRATEGIES: &[&str] = &[
 
 /// Loads of user memory, which use no files: they run under those strategies alone to which threads and address spaces
 /// are something else than tasks.
-const USER_LOADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-many", "peek"];
+const USER_LOADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-many", "peek", "swap"];
 const USER_STRATEGIES: &[&str] = &["lowmem", "task-window", "copy-clear", "batched"];
 
 /// The strategies that a load runs under.
@@ -48,6 +48,16 @@ const SHOOTDOWNS: &[&str] = &["ipi-sync", "ipi-broadcast", "early-ack", "concurr
 /// The values of `shootdown=` that a load runs with; the first is the kernel's default.
 fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
     if (load, strategy) == SHOOTDOWN_LOAD { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
+}
+
+/// Further words for a load: a swap device that leaves less memory than its tasks have, 624 frames of HIGHMEM. Of low memory
+/// it can be cut off the end only, which leaves enough.
+fn swap_words(load: &str, strategy: &str) -> &'static str {
+    match (load, strategy) {
+        ("swap", "lowmem") => "swap=3500",
+        ("swap", _) => "swap=23952",
+        _ => "",
+    }
 }
 
 /// Numbers of processors, everywhere and on shootdown.
@@ -145,9 +155,13 @@ pub fn run(plan: &Plan) -> Result<()> {
                             "{} {load} {arguments}",
                             plan.images.join("guest.elf").display()
                         )],
-                        append: format!("kmap={strategy} shootdown={shootdown} {NORMAL} {}", plan.append)
-                            .trim_end()
-                            .to_owned(),
+                        append: format!(
+                            "kmap={strategy} shootdown={shootdown} {NORMAL} {} {}",
+                            swap_words(load, strategy),
+                            plan.append
+                        )
+                        .trim_end()
+                        .to_owned(),
                         cpus,
                         mem: MEM,
                         limit: Duration::from_secs(300),

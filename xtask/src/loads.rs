@@ -12,6 +12,7 @@ pub const LOADS: &[(&str, &str)] = &[
     ("mremap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
     ("shm-many", "tasks=5 pages=200 ops=300 warmup=20"),
     ("peek", "tasks=5 pages=20 ops=200 warmup=20"),
+    ("swap", "tasks=5 pages=300 ops=100 warmup=20"),
 ];
 
 /// Little NORMAL memory, so that files and user memory lie in HIGHMEM: the kernel's word, and MiB of the machine.

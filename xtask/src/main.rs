@@ -81,7 +81,7 @@ enum Command {
     },
     /// Run every workload under every strategy on 1, 2, 4 and 8 processors, in both kinds of paging, and judge every run.
     ///
-    /// Takes a quarter of an hour on two processors; with --quick a minute or two.
+    /// Takes half an hour on two processors; with --quick two minutes.
     Matrix {
         /// One seed, 4 processors
         #[arg(long, conflicts_with_all = ["seeds", "cpus"])]

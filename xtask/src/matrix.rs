@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  for each load        a sweep: strategy x processors x paging x seed
+//!  the same             two more: preempt= and pte=  x processors x paging x seed
 //!  loads with threads   another: shootdown=  x processors x paging x seed
 //!      shootdown sweep plan, run, merge -> a line of JSON for each cell -> judge
 //! ```
@@ -22,8 +23,13 @@ use crate::paths;
 
 /// Wrong by design.
 const CONTROL: &str = "none";
-/// Loads whose threads shoot down each other's translations, and the strategy under which they do it in all ways.
+/// Loads whose threads shoot down each other's translations.
 const THREADS: &[&str] = &["fault-zero", "munmap", "mremap"];
+/// The load that wants a swap device, and one that leaves less memory than its tasks have. It takes its frames from HIGHMEM,
+/// which says nothing to [`LOW`], and reclaim cannot map tables of others under every `pte=`: neither is run with it.
+const SWAP: (&str, &str) = ("swap", "swap=23952");
+const LOW: &str = "lowmem";
+/// The strategy of parts that vary something else.
 const UNDER: &str = "batched";
 
 /// What to run.
@@ -98,13 +104,19 @@ fn parts(plan: &Plan, program: &Path) -> Result<Vec<Part>> {
         bail!("xtask/src/loads.rs has no arguments for the workload {name}");
     }
     let strategies: Vec<_> = names(program, "strategies")?.into_iter().filter(|s| s != CONTROL).collect();
-    let shootdowns = names(program, "shootdowns")?;
+    let (shootdowns, ptes) = (names(program, "shootdowns")?, names(program, "pte")?);
     let mut parts = Vec::new();
     for &(load, arguments) in LOADS {
         if !plan.loads.is_empty() && !plan.loads.iter().any(|l| l == load) {
             continue;
         }
-        parts.push(Part { load, arguments, key: "strategy", values: strategies.clone() });
+        let swaps = load == SWAP.0;
+        let values = strategies.iter().filter(|s| !swaps || *s != LOW).cloned().collect();
+        parts.push(Part { load, arguments, key: "strategy", values });
+        parts.push(Part { load, arguments, key: "preempt", values: vec!["on".into(), "off".into()] });
+        if !swaps {
+            parts.push(Part { load, arguments, key: "pte", values: ptes.clone() });
+        }
         if THREADS.contains(&load) {
             parts.push(Part { load, arguments, key: "shootdown", values: shootdowns.clone() });
         }
@@ -151,7 +163,10 @@ fn study(plan: &Plan, part: &Part) -> String {
     if part.key != "strategy" {
         text += &format!("strategy = \"{UNDER}\"\n");
     }
-    for (key, value) in part.arguments.split(' ').chain([NORMAL]).filter_map(|word| word.split_once('=')) {
+    let device = (part.load == SWAP.0).then_some(SWAP.1);
+    for (key, value) in
+        part.arguments.split(' ').chain([NORMAL]).chain(device).filter_map(|word| word.split_once('='))
+    {
         text += &format!("{key} = \"{value}\"\n");
     }
     text + &format!(

@@ -169,6 +169,12 @@ codes! {
         LazySwitches = 8 "lazy_switches",
         /// Flushes of user translations for which other processors were interrupted.
         Shootdowns = 9 "shootdowns",
+        /// PTEs that reclaim looked at to find those of its victims.
+        PtesVisited = 10 "ptes_visited",
+        /// Frames that reclaim has freed.
+        Reclaimed = 11 "reclaimed",
+        /// Pages copied back from the swap device.
+        SwapIns = 12 "swap_ins",
     }
 }
 
@@ -182,6 +188,8 @@ pub mod exit {
     pub const PANIC: u32 = 0x12;
     /// The command line asks for something that the kernel does not have.
     pub const BAD_COMMAND_LINE: u32 = 0x13;
+    /// Tasks wait for each other for ever.
+    pub const DEADLOCK: u32 = 0x14;
 }
 
 #[cfg(test)]

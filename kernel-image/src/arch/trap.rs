@@ -3,7 +3,7 @@
 //! All gates turn interrupts off. A page fault reads CR2 first and then turns
 //! them on again if they were on; so does a system call. On the way out a task
 //! whose quantum is over gives its processor up, in the kernel too if
-//! preemption is on and interrupts were.
+//! preemption is on and interrupts were (with `preempt=off` never there).
 //!
 //! With `entry-cr3=1` the border to ring 3 costs what it costs a kernel with
 //! 4 GiB of its own: see [`cross_border`].
@@ -208,7 +208,10 @@ fn handle(frame: &mut TrapFrame) {
 fn leave(frame: &TrapFrame) {
     if frame.eflags & EFLAGS_IF != 0 {
         let task = current();
-        while task.wants_resched() && task.preempt_count() == 0 {
+        while task.wants_resched()
+            && task.preempt_count() == 0
+            && (frame.is_from_user() || sched::preemptible())
+        {
             sched::schedule();
         }
     }

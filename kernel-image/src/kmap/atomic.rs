@@ -32,10 +32,16 @@ use crate::mm::page_table::Entry;
 use crate::mm::{is_low, kernel_space};
 use crate::planted::{self, Fault};
 use crate::{marks, percpu, sched};
+use core::ops::Range;
 use shootdown_abi::{Counter, Mark};
 
 /// Addresses that each processor has for slots of its own, whatever the strategy makes of them.
 pub const PER_CPU: usize = 16;
+/// The first of those that [`Always`] has, a slot for each type: a strategy's own are below, and may keep mapping what they
+/// mapped after they were given back.
+pub const ALWAYS_SLOTS: usize = 8;
+/// Those of them that are for page tables (`ptemap`), and for no strategy.
+pub const TABLE_SLOTS: Range<usize> = PER_CPU - 2..PER_CPU;
 
 /// Types as in 2.4 (`enum km_type`), those that somebody uses here.
 #[repr(u8)]
@@ -102,7 +108,7 @@ impl Kmap for Atomic {
     }
 }
 
-/// The same slots, invalidated by `invlpg` at both ends whatever the axes say, so that nothing of the page is left
+/// Slots by type beside those of the strategy, invalidated by `invlpg` at both ends whatever the axes say, so that nothing of the page is left
 /// behind: for interrupts and kernel threads under strategies whose slots they cannot use, and for the kernel's own
 /// copies under `inval=none`.
 pub struct Always;
@@ -113,7 +119,7 @@ impl Kmap for Always {
         if let Some(address) = direct_address(frame) {
             return address;
         }
-        let slot = slot(type_of(usage) as usize);
+        let slot = slot(ALWAYS_SLOTS + type_of(usage) as usize);
         give(slot, frame);
         insn::invlpg(slot.1);
         marks::count(Counter::Maps, 1);
@@ -122,7 +128,7 @@ impl Kmap for Always {
 
     fn unmap(frame: Frame, usage: Use) {
         if !is_low(frame) {
-            let (index, address) = slot(type_of(usage) as usize);
+            let (index, address) = slot(ALWAYS_SLOTS + type_of(usage) as usize);
             kernel_space::fixmap_slot(index).write(Entry::NONE);
             insn::invlpg(address);
         }

@@ -31,7 +31,7 @@
 //! 2.6.37 on, which flushes at unmap; Corbet, LWN 13 October 2009. The types
 //! that it does away with are in `atomic`.
 
-use super::atomic::{self, PER_CPU};
+use super::atomic::{self, ALWAYS_SLOTS};
 use super::axes::When;
 use super::{Kmap, Use, direct_address, inval};
 use crate::mm::page_table::Entry;
@@ -59,7 +59,7 @@ impl Kmap for AtomicStack {
         }
         let depth = &DEPTH[percpu::cpu_id()].0;
         let top = depth.load(Relaxed);
-        assert!(top < PER_CPU, "more than {PER_CPU} atomic slots in use at a time");
+        assert!(top < ALWAYS_SLOTS, "more than {ALWAYS_SLOTS} atomic slots in use at a time");
         depth.store(top + 1, Relaxed);
         let slot = atomic::slot(top);
         atomic::give(slot, frame);

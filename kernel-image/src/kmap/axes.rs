@@ -287,13 +287,15 @@ pub enum Scheme {
     BatchedRange,
     /// Slots of `atomic` that are invalidated at both ends: for whoever cannot use the chosen scheme.
     Always,
+    /// A rotating window that page tables use too; whose it is otherwise, `pools` knows.
+    Pools,
 }
 
 impl Scheme {
     /// Does it have the window that all processors share?
     pub const fn has_window(self) -> bool {
         use Scheme::*;
-        matches!(self, SharedInvlpg | Batched | BatchedRange | DeferredSeq | DeferredLocal)
+        matches!(self, SharedInvlpg | Batched | BatchedRange | DeferredSeq | DeferredLocal | Pools)
     }
 
     /// Are its slots in the user half of each address space?

@@ -66,7 +66,7 @@ pub(super) trait AtWrap {
     fn flush();
 }
 
-struct Everything;
+pub(super) struct Everything;
 
 impl AtWrap for Everything {
     fn flush() {
@@ -80,12 +80,12 @@ impl AtWrap for Everything {
 
 /// The next slot with count 0.
 pub(super) fn next<W: AtWrap>(mut pool: Locked) -> (Locked, Option<usize>) {
-    let mut left = pool.count.len();
+    let mut left = pool.part.len();
     while left > 0 {
         let slot = pool.advance();
-        if slot == 0 {
+        if slot == pool.part.start {
             pool = flush_zero::<W>(pool);
-            left = pool.count.len();
+            left = pool.part.len();
         }
         if pool.count[slot] == 0 {
             return (pool, Some(slot));

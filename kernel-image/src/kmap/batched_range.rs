@@ -84,7 +84,7 @@ impl Kmap for BatchedRange {
     }
 }
 
-struct Range;
+pub(super) struct Range;
 
 impl AtWrap for Range {
     fn begin() {

@@ -60,7 +60,7 @@ fn space() -> &'static AddressSpace {
     sched::current().mm.get().expect("a kernel thread has no slots of its own")
 }
 
-fn pte(space: &AddressSpace, place: usize) -> (Slot, u32) {
+fn pte(space: &AddressSpace, place: usize) -> (Slot<'static>, u32) {
     (Slot::at(space.private_table(), place), memlayout::private_base() + place as u32 * PAGE_SIZE)
 }
 

@@ -16,7 +16,8 @@
 //! | `deferred_local` | shared window, LRU       | at first use where out of date | `invlpg`, this processor |
 //!
 //! `pool` is what the rotating windows have in common, `deferred` what the two
-//! with sequence numbers have. `axes` names them, takes `slots=`, `when=`, `how=`,
+//! with sequence numbers have, `pools` what becomes of a rotating window that page
+//! tables use too. `axes` names them, takes `slots=`, `when=`, `how=`,
 //! `who=` and `inval=`, and refuses what makes no sense; `inval` does what was
 //! chosen. `kmap=none` is `batched` and `kmap=ideal` is `atomic`, without
 //! invalidation: the first a control that must be caught, the second on a
@@ -31,14 +32,14 @@
 //!
 //! *Who uses it.* Page-cache pages (`read`, `write`, `touch`) hold one kmap.
 //! Clearing a new page holds one. A copy-on-write copy holds two, by
-//! [`map_pair`]. `reader` has interrupts and kernel threads use it. Page tables
-//! and kernel stacks are in low memory and use none. Nobody asks for a further
+//! [`map_pair`]. `reader` has interrupts and kernel threads use it. Kernel
+//! stacks are in low memory and use none, and page tables have `ptemap`. Nobody asks for a further
 //! kmap while it holds one, but for `map_pair`.
 //!
 //! The set is closed: a scheme is a variant of [`Scheme`] chosen at boot,
 //! and `match` reaches it; no `dyn`.
 
-mod atomic;
+pub mod atomic;
 mod atomic_stack;
 pub mod axes;
 mod batched;
@@ -53,6 +54,7 @@ mod lowmem;
 mod pair;
 mod percpu_pool;
 mod pool;
+pub mod pools;
 mod shared_invlpg;
 mod task_window;
 pub mod window;
@@ -63,6 +65,7 @@ use shootdown_abi::{Activity, Counter, Mark};
 
 pub use axes::Strategy;
 pub use batched_range::invalidate_here as invalidate_slots_here;
+pub use pools::Book;
 pub use task_window::TaskSlots;
 
 use crate::arch::cpu;
@@ -72,8 +75,8 @@ use crate::mm::page_table::Format;
 use crate::mm::{self, Frame};
 use crate::planted::Fault;
 use crate::sched::Task;
-use crate::{marks, memlayout, sched};
-use axes::{How, Inval, Scheme};
+use crate::{marks, memlayout, refuse, sched};
+use axes::{How, Inval, Scheme, Slots};
 
 /// What a strategy does. All are unit types; their state is in statics beside them.
 trait Kmap {
@@ -208,6 +211,10 @@ macro_rules! chosen {
                 type $s = atomic::Always;
                 $e
             }
+            Scheme::Pools => {
+                type $s = pools::Pools;
+                $e
+            }
         }
     };
 }
@@ -223,8 +230,8 @@ fn scheme_for(usage: Use) -> Scheme {
         };
     }
     decode!(Lowmem Atomic SharedInvlpg Batched DeferredSeq DeferredLocal AtomicStack PercpuPool TaskWindow CopyClear
-        BatchedRange, Always);
-    Scheme::Always
+        BatchedRange Always, Pools);
+    Scheme::Pools
 }
 
 /// Slots of the window that the command line asks for.
@@ -232,9 +239,19 @@ pub fn slots(options: &Options, format: Format) -> u32 {
     options.window.unwrap_or(window::default_slots(format))
 }
 
+/// Does the strategy reach low memory only?
+pub fn is_direct(options: &Options) -> bool {
+    axes::plan(options, options.fault == Some(Fault::I)).scheme == Scheme::Lowmem
+}
+
 /// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
 pub fn init(options: &Options, start: u32, slots: u32) {
-    let plan = axes::plan(options, options.fault == Some(Fault::I));
+    let mut plan = axes::plan(options, options.fault == Some(Fault::I));
+    if let Some(pools) = options.pte.pools(plan.scheme) {
+        demand_rotating(options, &plan);
+        pools::set(pools);
+        plan.scheme = Scheme::Pools;
+    }
     if plan.point.how == How::Invpcid {
         cpu::need_invpcid();
     }
@@ -252,18 +269,36 @@ pub fn init(options: &Options, start: u32, slots: u32) {
     }
 }
 
+/// Refuses page tables in a window that is none, or is not invalidated.
+fn demand_rotating(options: &Options, plan: &axes::Plan) {
+    let name = options.pte.name();
+    if plan.point.slots != Slots::Rotating {
+        refuse!(
+            "command line: pte={name} with slots={}: page tables need the counted slots of a shared window; accepted: slots=rotating (kmap=batched, batched-range, shared-invlpg), or pte=lowmem, atomic",
+            plan.point.slots.name()
+        );
+    }
+    if plan.point.inval == Inval::None {
+        refuse!(
+            "command line: pte={name} with inval=none: the kernel would write to foreign page tables; accepted: inval=done, ideal, or pte=lowmem, atomic"
+        );
+    }
+}
+
 /// The scheme of a use when `scheme` was chosen.
 ///
 /// A shared window may make its user wait, so no interrupt uses it; a kernel thread has no address space that slots
 /// could be in. Under `inval=none` the kernel's own clearing and copying stays sound: else a stale slot would clear
 /// somebody's stack or program, and the machine would die before a workload could say that the data of its files are
-/// wrong. Slots that are not invalidated then only ever map pages of files, so what is spoilt are files.
+/// wrong. Slots that are not invalidated then only ever map pages of files, so what is spoilt are files. Where page tables
+/// use the window, copies and `kwatch` keep out of it (`pools`).
 fn scheme_of(usage: Use, scheme: Scheme, inval: Inval) -> Scheme {
     let stranger = match usage {
         Use::File => false,
         Use::Interrupt => scheme.has_window() || scheme.is_private(),
-        Use::Thread => scheme.is_private(),
-        Use::Clear | Use::CopyFrom | Use::CopyTo => inval == Inval::None,
+        Use::Thread => scheme.is_private() || scheme == Scheme::Pools,
+        Use::Clear => inval == Inval::None,
+        Use::CopyFrom | Use::CopyTo => inval == Inval::None || scheme == Scheme::Pools,
     };
     if stranger && scheme != Scheme::Lowmem { Scheme::Always } else { scheme }
 }

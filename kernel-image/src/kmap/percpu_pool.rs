@@ -39,6 +39,7 @@ use shootdown_abi::Counter;
 
 /// Slots of a context.
 const SLOTS: usize = 4;
+const _: () = assert!(2 * SLOTS <= atomic::ALWAYS_SLOTS);
 
 /// One context's slots on one processor; nobody else touches them.
 #[repr(align(64))]

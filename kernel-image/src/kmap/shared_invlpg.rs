@@ -49,17 +49,20 @@ impl Kmap for SharedInvlpg {
     }
 
     fn unmap(frame: Frame, _: Use) {
-        pool::kunmap(frame, |pool, slot| {
-            if inval::is_at(When::Unmap) {
-                shoot_down(pool, slot);
-            }
-        });
+        pool::kunmap(frame, unused);
+    }
+}
+
+/// The last use of a slot has ended.
+pub(super) fn unused(pool: &mut Pool, slot: usize) {
+    if inval::is_at(When::Unmap) {
+        shoot_down(pool, slot);
     }
 }
 
 /// The next slot that nobody uses, invalid everywhere.
-fn next(mut pool: Locked) -> (Locked, Option<usize>) {
-    for _ in 0..pool.count.len() {
+pub(super) fn next(mut pool: Locked) -> (Locked, Option<usize>) {
+    for _ in 0..pool.part.len() {
         let slot = pool.advance();
         if pool.count[slot] == 1 {
             shoot_down(&mut pool, slot);

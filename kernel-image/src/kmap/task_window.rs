@@ -102,7 +102,7 @@ fn address(task: &Task, i: usize) -> u32 {
     memlayout::private_base() + place(task, i) as u32 * PAGE_SIZE
 }
 
-fn pte(task: &Task, i: usize) -> Slot {
+fn pte(task: &Task, i: usize) -> Slot<'static> {
     let space = task.mm.get().expect("a kernel thread has no slots of its own");
     Slot::at(space.private_table(), place(task, i))
 }

@@ -19,7 +19,11 @@
 //! `mprotect`, `mremap`, `discard` and fork, read by faults and by whoever copies from or to
 //! user memory. A space with one thread does without: nobody else changes it.
 //! `tables` is a leaf below it: a PTE that goes from one frame to another or to
-//! none is written under it, and so is one that comes to be.
+//! none is written under it, and so is one that comes to be. Reaching a page
+//! table may sleep (`ptemap`), so it is mapped before the lock is taken.
+//!
+//! Where there is a swap device, reclaim takes pages from the space at any moment,
+//! whatever the layout's lock says (`swapped`, `reclaim`).
 //!
 //! Frames of an ended process are freed at once although lazy processors may
 //! hold entries for them: kernel code on such a processor touches no user
@@ -29,8 +33,10 @@ use super::area::{self, Area, Areas, MapError, Protection, Sharing};
 use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self as pt, Entry};
-use super::{direct_map, flush, kernel_space};
+use super::spaces::{self, Links};
+use super::{direct_map, fault, flush, kernel_space, swapped};
 use crate::planted::{self, Fault};
+use crate::ptemap::{self, Role, Table};
 use crate::sched::{ReadGuard, RwLock, WriteGuard};
 use crate::sync::SpinLock;
 use crate::{kmap, memlayout, percpu, shootdown};
@@ -40,9 +46,9 @@ use core::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Orderin
 const THREADS: u32 = 128;
 
 /// What the lock of the tables guards besides PTEs.
-struct Tables {
+pub(super) struct Guarded {
     /// The space is being taken apart: there is nothing to be found any more.
-    ended: bool,
+    pub(super) ended: bool,
     /// Numbers of threads that are in use.
     numbers: [u32; THREADS as usize / 32],
 }
@@ -60,10 +66,12 @@ pub struct AddressSpace {
     /// Changes that took rights away, of all threads (`tlb-gen`).
     pub generation: AtomicU32,
     layout: RwLock,
-    tables: SpinLock<Tables>,
+    pub(super) tables: SpinLock<Guarded>,
     areas: SpinLock<Areas>,
     /// Physical address of the page table at the top of the user half that the kernel keeps for kmap slots; 0: none.
     private: u32,
+    /// Its place among all spaces.
+    pub(super) links: Links,
     /// Whose turn it is at each of the two addresses of `copy-clear`.
     pub private_locks: [SpinLock<()>; 2],
 }
@@ -95,18 +103,21 @@ impl AddressSpace {
             stale: [const { AtomicU32::new(0) }; 2],
             generation: AtomicU32::new(0),
             layout: RwLock::new(),
-            tables: SpinLock::new(Tables { ended: false, numbers: [1, 0, 0, 0] }),
+            tables: SpinLock::new(Guarded { ended: false, numbers: [1, 0, 0, 0] }),
             areas: SpinLock::new(Areas::new()),
             private,
+            links: Links::new(),
             private_locks: [const { SpinLock::new(()) }; 2],
         };
         let place = direct_map(frame.phys() as u32).cast::<AddressSpace>();
         // SAFETY: a frame of its own, aligned and large enough (checked above); freed in `drop_user`
         // when the last reference is gone.
-        unsafe {
+        let space = unsafe {
             place.write(space);
-            Some(&*place)
-        }
+            &*place
+        };
+        spaces::add(space);
+        Some(space)
     }
 
     /// Physical address of the root, as CR3 holds it.
@@ -199,9 +210,9 @@ impl AddressSpace {
     /// Gives every page of an area its frame.
     fn populate(&self, area: Area) -> Result<(), MapError> {
         for address in (area.start..area.end).step_by(PAGE_SIZE as usize) {
-            let slot = self.slot(address).map_err(|_| MapError::NoMemory)?;
-            let frame = super::fault::zeroed_frame().ok_or(MapError::NoMemory)?;
-            slot.write(Entry::new(frame, user_bits(area.protection)));
+            let mut table = self.table(address).map_err(|_| MapError::NoMemory)?;
+            let frame = table.across(fault::zeroed_frame).ok_or(MapError::NoMemory)?;
+            table.slot(address).write(Entry::new(frame, user_bits(area.protection)));
         }
         Ok(())
     }
@@ -245,22 +256,26 @@ impl AddressSpace {
     /// Clears PTEs from `start` on, and gives the frames up once no translation of them is left. Returns how far it got:
     /// not all of `end` if there are many.
     fn zap(&self, start: u32, end: u32) -> u32 {
-        let (mut gone, mut n, mut at, mut last) = ([Frame(0); 64], 0, start, start);
-        {
+        let (mut gone, mut n, mut at, mut last) = ([Entry::NONE; 64], 0, start, start);
+        while n < gone.len() && at < end {
+            let Some(part) = self.next_part(at, end, Role::Only) else {
+                at = end;
+                break;
+            };
+            at = part.end;
             let _tables = self.tables.lock();
-            while n < gone.len() && at < end {
-                let Some((address, slot)) = self.next_present(at, end) else {
-                    at = end;
+            for (address, slot) in part.used() {
+                if n == gone.len() {
+                    at = address;
                     break;
-                };
-                gone[n] = slot.read().frame();
+                }
+                gone[n] = slot.read();
                 n += 1;
                 slot.write(Entry::NONE);
                 last = address;
-                at = address + PAGE_SIZE;
             }
         }
-        let give_up = || gone[..n].iter().for_each(|&frame| frame::put(frame));
+        let give_up = || gone[..n].iter().for_each(|&entry| swapped::give_up(entry));
         let scope = if n == 1 { flush::Scope::Page(last) } else { flush::Scope::Space };
         if planted::is(Fault::FreeFirst) {
             give_up();
@@ -275,38 +290,56 @@ impl AddressSpace {
         at
     }
 
-    /// The first present PTE in `from..end`, with its address.
-    pub fn next_present(&self, from: u32, end: u32) -> Option<(u32, pt::Slot)> {
-        let span = pt::format().table_span();
+    /// The first address of `from..end` that has a page table.
+    pub(super) fn next_table(&self, from: u32, end: u32) -> Option<u32> {
         let mut at = from;
         while at < end {
-            match pt::lookup(self.root, at) {
-                None => at = (at & !(span - 1)).checked_add(span)?,
-                Some(slot) if slot.read().present() => return Some((at, slot)),
-                Some(_) => at += PAGE_SIZE,
+            if pt::table(self.root, at).is_some() {
+                return Some(at);
             }
+            at = pt::format().next_table(at);
         }
         None
     }
 
-    /// The PTE of a user address, if it has a page table.
-    pub fn lookup(&self, address: u32) -> Option<pt::Slot> {
-        pt::lookup(self.root, address)
+    /// What of `from..end` the first page table there maps, with that table.
+    pub(super) fn next_part(&self, from: u32, end: u32, role: Role) -> Option<Part> {
+        let start = self.next_table(from, end)?;
+        let table = self.lookup(start, role)?;
+        Some(Part { table, start, end: end.min(pt::format().next_table(start)) })
     }
 
-    /// The PTE of a user address; makes its page table if there is none.
-    pub fn slot(&self, address: u32) -> Result<pt::Slot, pt::NoTable> {
-        match self.lookup(address) {
-            Some(slot) => Ok(slot),
-            None => {
-                let _tables = self.tables.lock();
-                kernel_space::user_slot(self.root, address)
+    /// The page table of a user address, mapped, if it has one.
+    pub(super) fn lookup(&self, address: u32, role: Role) -> Option<Table> {
+        pt::table(self.root, address).map(|frame| Table::map(frame, role))
+    }
+
+    /// The page table of a user address, mapped; made if there is none.
+    pub(super) fn table(&self, address: u32) -> Result<Table, pt::NoTable> {
+        loop {
+            if let Some(table) = self.lookup(address, Role::Only) {
+                return Ok(table);
             }
+            self.make_table(address)?;
         }
     }
 
+    /// Sees to it that a user address has a page table. With no table mapped: it may sleep.
+    pub(super) fn make_table(&self, address: u32) -> Result<(), pt::NoTable> {
+        if pt::table(self.root, address).is_some() {
+            return Ok(());
+        }
+        let frame = ptemap::new_table().ok_or(pt::NoTable)?;
+        let _tables = self.tables.lock();
+        pt::enter_table(self.root, address, frame, kernel_space::USER_TABLE).or_else(|no_place| {
+            frame::put(frame);
+            // Another thread may have been first.
+            pt::table(self.root, address).map(|_| ()).ok_or(no_place)
+        })
+    }
+
     /// Writes `new` if the entry is still `old`: another thread may have been first.
-    pub(super) fn replace(&self, slot: pt::Slot, old: Entry, new: Entry) -> bool {
+    pub(super) fn replace(&self, slot: pt::Slot<'_>, old: Entry, new: Entry) -> bool {
         let _tables = self.tables.lock();
         let same = slot.read() == old;
         if same {
@@ -316,7 +349,7 @@ impl AddressSpace {
     }
 
     /// The frame behind a present PTE, with an owner more, while nobody takes the entry away.
-    pub(super) fn pin(&self, slot: pt::Slot) -> Option<Entry> {
+    pub(super) fn pin(&self, slot: pt::Slot<'_>) -> Option<Entry> {
         let tables = self.tables.lock();
         let entry = slot.read();
         if tables.ended || !entry.present() {
@@ -327,7 +360,7 @@ impl AddressSpace {
     }
 
     /// Lets the process write to a page of which nobody else is an owner; false if somebody is.
-    pub(super) fn write_in_place(&self, slot: pt::Slot) -> bool {
+    pub(super) fn write_in_place(&self, slot: pt::Slot<'_>) -> bool {
         let _tables = self.tables.lock();
         let entry = slot.read();
         let own = entry.present() && entry.frame().page().count() == 1;
@@ -344,12 +377,8 @@ impl AddressSpace {
             let area = self.area(address).ok_or(MapError::BadRange)?;
             let offset = address % PAGE_SIZE;
             let n = bytes.len().min((PAGE_SIZE - offset) as usize);
-            let slot = kernel_space::user_slot(self.root, address).map_err(|_| MapError::NoMemory)?;
-            if !slot.read().present() {
-                let frame = super::fault::zeroed_frame().ok_or(MapError::NoMemory)?;
-                slot.write(Entry::new(frame, user_bits(area.protection)));
-            }
-            let mapping = kmap::map(slot.read().frame(), kmap::Use::Clear);
+            let frame = fault::own_frame(self, area, address).map_err(|_| MapError::NoMemory)?;
+            let mapping = kmap::map(frame, kmap::Use::Clear);
             // SAFETY: the mapping covers one page and `offset + n` stays within it.
             unsafe {
                 let to = (mapping.address() + offset) as *mut u8;
@@ -422,20 +451,42 @@ impl AddressSpace {
     }
 
     fn release(&self) {
+        spaces::remove(self);
         self.tables.lock().ended = true;
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
             let mut at = area.start;
-            while let Some((address, slot)) = self.next_present(at, area.end) {
-                let frame = slot.read().frame();
-                slot.write(Entry::NONE);
-                frame::put(frame);
-                at = address + PAGE_SIZE;
+            while let Some(part) = self.next_part(at, area.end, Role::Only) {
+                for (_, slot) in part.used() {
+                    let entry = slot.read();
+                    slot.write(Entry::NONE);
+                    swapped::give_up(entry);
+                }
+                at = part.end;
             }
             i += 1;
         }
         self.areas.lock().clear();
         self.drop_user();
+    }
+}
+
+/// A run of user addresses that one page table maps, with that table.
+pub(super) struct Part {
+    table: Table,
+    /// First address.
+    pub start: u32,
+    /// First address behind it.
+    pub end: u32,
+}
+
+impl Part {
+    /// The PTEs that stand for a page when they are looked at, with their addresses.
+    pub fn used(&self) -> impl Iterator<Item = (u32, pt::Slot<'_>)> {
+        let pages = (self.start..self.end).step_by(PAGE_SIZE as usize);
+        pages
+            .map(|address| (address, self.table.slot(address)))
+            .filter(|(_, slot)| slot.read() != Entry::NONE)
     }
 }
 

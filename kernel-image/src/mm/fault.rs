@@ -1,4 +1,4 @@
-//! Page faults: demand zero and copy-on-write.
+//! Page faults: demand zero, copy-on-write, and pages on the swap device.
 //!
 //! A fault has already dropped the TLB entries of its address on this
 //! processor (SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches"),
@@ -15,15 +15,18 @@
 //! frame without a lock, since that may sleep; the PTE goes to the first, and the
 //! other one's frame goes back.
 //!
+//! Where there is a swap device, an entry may lose its page between two looks (`swapped`): then the access faults once more.
+//!
 //! Frames are cleared and copied through the strategy's own kmap. A copy
 //! needs two kmaps at a time; `kmap::map_pair` sees to it that holders of one
 //! who wait for a second cannot use up the window.
 
 use super::address_space::{AddressSpace, user_bits};
-use super::area::Protection;
+use super::area::{Area, Protection};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
-use super::{flush, frame, page_table as pt};
+use super::{flush, frame, page_table as pt, reclaim, swap};
+use crate::ptemap::{Role, Table};
 use crate::{kmap, memlayout, sched, shootdown};
 
 /// The error code's bits (SDM vol. 3A, "Interrupt 14").
@@ -36,6 +39,16 @@ pub enum Access {
     Read,
     /// A store.
     Write,
+}
+
+impl Access {
+    /// PTE bits without which it faults.
+    pub(super) fn needs(self) -> u32 {
+        match self {
+            Access::Read => pt::P | pt::US,
+            Access::Write => pt::P | pt::US | pt::RW,
+        }
+    }
 }
 
 /// Why a fault could not be repaired.
@@ -65,8 +78,10 @@ pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
 
 /// Does the PTE allow ring 3 this access?
 fn allows(space: &AddressSpace, address: u32, access: Access) -> bool {
-    let needed = if access == Access::Write { pt::P | pt::US | pt::RW } else { pt::P | pt::US };
-    address < memlayout::user_end() && space.lookup(address).is_some_and(|slot| slot.read().has(needed))
+    address < memlayout::user_end()
+        && space
+            .lookup(address, Role::Look)
+            .is_some_and(|table| table.slot(address).read().has(access.needs()))
 }
 
 /// Sees to it that the running process can access `address` in this way.
@@ -78,23 +93,55 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     if access == Access::Write && area.protection == Protection::ReadOnly {
         return Err(Fault::BadAddress);
     }
-    let slot = space.slot(address).map_err(|_| Fault::NoMemory)?;
-    let entry = slot.read();
+    let mut table = space.table(address).map_err(|_| Fault::NoMemory)?;
+    let entry = table.slot(address).read();
     if !entry.present() {
-        let frame = zeroed_frame().ok_or(Fault::NoMemory)?;
-        if !space.replace(slot, Entry::NONE, Entry::new(frame, user_bits(area.protection))) {
-            frame::put(frame);
-        }
+        bring(space, area, address, &mut table)?;
     } else if access == Access::Write && !entry.has(pt::RW) {
-        unshare(space, address, slot)?;
+        unshare(space, area, address, table)?;
     }
     // Else the entry allows it already.
     Ok(())
 }
 
-/// Gives the process a frame of its own in place of the one behind `slot`, which it shares with others.
-fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fault> {
-    if space.write_in_place(slot) {
+/// Gives an address whose entry was not present what it stands for: what is on the swap device, or zeros.
+fn bring(space: &AddressSpace, area: Area, address: u32, table: &mut Table) -> Result<(), Fault> {
+    let place = space.hold_swapped(table.slot(address));
+    let (old, frame) = match place {
+        None => (Entry::NONE, table.across(zeroed_frame)),
+        Some(place) => (Entry::swapped(place), table.across(|| swap::read(place))),
+    };
+    let placed = frame.map(|frame| {
+        reclaim::note(frame, area);
+        let new = Entry::new(frame, user_bits(area.protection));
+        let placed = space.replace(table.slot(address), old, new);
+        if !placed {
+            frame::put(frame);
+        }
+        placed
+    });
+    if let Some(place) = place {
+        // What was held here, and what the entry held.
+        (0..1 + u32::from(placed == Some(true))).for_each(|_| swap::put(place));
+    }
+    placed.map(|_| ()).ok_or(Fault::NoMemory)
+}
+
+/// The frame behind an address of a space that nobody runs in yet but the caller.
+pub fn own_frame(space: &AddressSpace, area: Area, address: u32) -> Result<Frame, Fault> {
+    loop {
+        let mut table = space.table(address).map_err(|_| Fault::NoMemory)?;
+        let entry = table.slot(address).read();
+        if entry.present() {
+            return Ok(entry.frame());
+        }
+        bring(space, area, address, &mut table)?;
+    }
+}
+
+/// Gives the process a frame of its own in place of the one behind `address`, which it shares with others.
+fn unshare(space: &AddressSpace, area: Area, address: u32, mut table: Table) -> Result<(), Fault> {
+    if space.write_in_place(table.slot(address)) {
         // Everybody else has copied or ended: nobody can become an owner but through this process.
         if space.is_shared() {
             flush::local_page(address);
@@ -104,24 +151,18 @@ fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fau
         return Ok(());
     }
     // An owner more: the frame stays what it is while it is copied.
-    let Some(old) = space.pin(slot) else { return Ok(()) };
+    let Some(old) = space.pin(table.slot(address)) else { return Ok(()) };
     let shared = old.frame();
     if old.has(pt::RW) {
         frame::put(shared);
         return Ok(());
     }
-    let Some(own) = frame::alloc(kmap::wanted_frames()) else {
+    let Some(own) = table.across(|| copy_of(shared)) else {
         frame::put(shared);
         return Err(Fault::NoMemory);
     };
-    let (from, to) = kmap::map_pair(shared, own);
-    // SAFETY: two different frames, each mapped for one page, `own` known to nobody else.
-    unsafe {
-        let (from, to) = (from.address() as *const u32, to.address() as *mut u32);
-        core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE as usize / 4);
-    }
-    kmap::unmap_pair(from, to);
-    if space.replace(slot, old, Entry::new(own, user_bits(Protection::ReadWrite))) {
+    reclaim::note(own, area);
+    if space.replace(table.slot(address), old, Entry::new(own, user_bits(Protection::ReadWrite))) {
         shootdown::flush(space, flush::Scope::Page(address));
         frame::put(shared);
     } else {
@@ -131,9 +172,27 @@ fn unshare(space: &AddressSpace, address: u32, slot: pt::Slot) -> Result<(), Fau
     Ok(())
 }
 
+/// A frame with the content of `shared`.
+fn copy_of(shared: Frame) -> Option<Frame> {
+    let own = reclaim::user_frame()?;
+    copy_page(shared, own);
+    Some(own)
+}
+
+/// Copies a frame to another one, which is the caller's alone.
+pub(super) fn copy_page(from: Frame, to: Frame) {
+    let (from, to) = kmap::map_pair(from, to);
+    // SAFETY: two different frames, each mapped for one page, the target known to nobody else.
+    unsafe {
+        let (from, to) = (from.address() as *const u32, to.address() as *mut u32);
+        core::ptr::copy_nonoverlapping(from, to, PAGE_SIZE as usize / 4);
+    }
+    kmap::unmap_pair(from, to);
+}
+
 /// A frame full of zeros for user memory or a file.
 pub fn zeroed_frame() -> Option<Frame> {
-    let frame = frame::alloc(kmap::wanted_frames())?;
+    let frame = reclaim::user_frame()?;
     let mapping = kmap::map(frame, kmap::Use::Clear);
     // SAFETY: the frame is this function's alone and mapped for one page.
     unsafe { (mapping.address() as *mut u32).write_bytes(0, PAGE_SIZE as usize / 4) };

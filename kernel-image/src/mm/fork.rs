@@ -9,8 +9,9 @@
 use super::address_space::AddressSpace;
 use super::area::Sharing;
 use super::flush;
-use super::page::PAGE_SIZE;
-use super::page_table::{self as pt, Entry};
+use super::page_table as pt;
+use super::swapped;
+use crate::ptemap::Role;
 use crate::shootdown;
 
 /// A copy of the running process's address space `parent`, or `None` without memory.
@@ -33,15 +34,21 @@ fn share(parent: &AddressSpace, child: &AddressSpace) -> Option<()> {
         child.with_areas(|areas| areas.insert(area)).ok()?;
         let lost = if area.sharing == Sharing::Private { pt::RW } else { 0 };
         let mut at = area.start;
-        while let Some((address, slot)) = parent.next_present(at, area.end) {
-            let to = child.slot(address).ok()?;
-            let entry = slot.read();
-            if entry.has(pt::RW) && lost != 0 {
-                slot.change(lost, 0);
+        while let Some(address) = parent.next_table(at, area.end) {
+            at = area.end.min(pt::format().next_table(address));
+            child.make_table(address).ok()?;
+            // Two tables at once: the child's, and within that the parent's.
+            let table = child.lookup(address, Role::ForkChild)?;
+            let Some(part) = parent.next_part(address, at, Role::ForkParent) else { continue };
+            for (address, slot) in part.used() {
+                // The parent's before the child's, the older space's before the younger one's.
+                let _held = (parent.hold_tables(), child.hold_tables());
+                let entry = slot.read();
+                if entry.has(pt::P | pt::RW) && lost != 0 {
+                    slot.change(lost, 0);
+                }
+                table.slot(address).write(swapped::share(entry, lost));
             }
-            entry.frame().page().get();
-            to.write(Entry(entry.0 & !(lost as u64)));
-            at = address + PAGE_SIZE;
         }
         i += 1;
     }

@@ -11,8 +11,8 @@
 //! 64 GiB cost nothing at boot. Freed frames go to the head of a list and are
 //! taken from there first: the order is the same in every run.
 //!
-//! Left out: buddy orders beyond pairs, reclaim, balancing. A request that
-//! cannot be met fails at once.
+//! Left out: buddy orders beyond pairs, balancing. A request that cannot be met
+//! fails at once; user memory asks `reclaim` to see to it first.
 //!
 //! The zone's lock is taken with interrupts off, as in 2.4: a frame may go
 //! back in the middle of a context switch. It is a leaf: its holder waits for nobody.
@@ -46,9 +46,10 @@ pub enum Zone {
 /// Most ranges of one zone; a PC's map has two or three.
 const RANGES: usize = 16;
 
-/// Frames `next..end` of a range were never handed out.
+/// Frames `next..end` of a range were never handed out, `first..next` were.
 #[derive(Clone, Copy)]
 struct Fresh {
+    first: u32,
     next: u32,
     end: u32,
 }
@@ -71,7 +72,7 @@ static ZONES: [SpinLock<ZoneState>; 3] =
 
 impl ZoneState {
     const EMPTY: ZoneState = ZoneState {
-        fresh: [Fresh { next: 0, end: 0 }; RANGES],
+        fresh: [Fresh { first: 0, next: 0, end: 0 }; RANGES],
         ranges: 0,
         single: Frame::NONE,
         pair: Frame::NONE,
@@ -116,7 +117,7 @@ impl ZoneState {
     /// What the alignment skips goes to the free list.
     fn take_fresh(&mut self, n: u32, align: u32) -> Option<Frame> {
         for i in 0..self.ranges {
-            let Fresh { next, end } = self.fresh[i];
+            let Fresh { next, end, .. } = self.fresh[i];
             let first = next.next_multiple_of(align);
             if first >= end || end - first < n {
                 continue;
@@ -145,12 +146,42 @@ pub fn add_range(zone: Zone, first: u32, end: u32) {
     let mut z = ZONES[zone as usize].lock_irqsave();
     let n = z.ranges;
     assert!(n < RANGES, "too many ranges of memory in one zone");
-    z.fresh[n] = Fresh { next: first, end };
+    z.fresh[n] = Fresh { first, next: first, end };
     z.ranges = n + 1;
     z.free += end - first;
     if zone != Zone::High {
         z.reserve = z.free / 64;
     }
+}
+
+/// Leaves the low zones to the kernel: what is wanted [`Want::High`] comes from HIGHMEM alone, if there is any. At boot,
+/// where user memory can be reclaimed and so need not take what page tables and stacks have to come from.
+pub fn keep_low() {
+    if ZONES[Zone::High as usize].lock_irqsave().ranges == 0 {
+        return;
+    }
+    for zone in [Zone::Dma, Zone::Normal] {
+        ZONES[zone as usize].lock_irqsave().reserve = u32::MAX;
+    }
+}
+
+/// Frames that a request can still be met with before it meets the reserves.
+pub fn spare(want: Want) -> u32 {
+    let spare = |&zone: &Zone| {
+        let z = ZONES[zone as usize].lock_irqsave();
+        z.free.saturating_sub(z.reserve)
+    };
+    zones(want).iter().map(spare).sum()
+}
+
+/// The first run of frames at or above `from` that were handed out at least once, so that their pages say something.
+pub fn known(from: u32) -> Option<core::ops::Range<u32>> {
+    let of_zone = |zone: &SpinLock<ZoneState>| {
+        let z = zone.lock_irqsave();
+        let runs = z.fresh[..z.ranges].iter().filter(|r| r.first < r.next && from < r.next);
+        runs.map(|r| r.first.max(from)..r.next).min_by_key(|run| run.start)
+    };
+    ZONES.iter().filter_map(of_zone).min_by_key(|run| run.start)
 }
 
 fn zones(want: Want) -> &'static [Zone] {
@@ -212,12 +243,13 @@ pub fn alloc_contiguous(n: u32, align: u32) -> Option<Frame> {
 
 /// The zone of a frame.
 pub fn zone_of(frame: Frame) -> Zone {
-    if frame.phys() < DMA_END {
-        Zone::Dma
-    } else if super::is_low(frame) {
-        Zone::Normal
-    } else {
+    if !super::is_low(frame) {
+        // First: with a small normal= HIGHMEM begins below the end of what DMA can be.
         Zone::High
+    } else if frame.phys() < DMA_END {
+        Zone::Dma
+    } else {
+        Zone::Normal
     }
 }
 
@@ -226,11 +258,19 @@ pub const DMA_END: u64 = 16 << 20;
 
 /// Takes one owner from the frame and frees it if that was the last.
 pub fn put(frame: Frame) {
-    if frame.page().put() {
+    let _ = put_is_last(frame);
+}
+
+/// The same: was it the last?
+pub fn put_is_last(frame: Frame) -> bool {
+    let last = frame.page().put();
+    if last {
+        frame.page().forget();
         // The mark comes before anybody else can be given the frame.
         marks::mark(Mark::FrameFreed, frame.0);
         ZONES[zone_of(frame) as usize].lock_irqsave().put_single(frame);
     }
+    last
 }
 
 /// Frees a pair from [`alloc_pair`], of which the caller is the only owner.

@@ -35,12 +35,12 @@ pub fn root() -> u32 {
 }
 
 /// The PTE of slot `index` of the shared window.
-pub fn window_slot(index: usize) -> Slot {
+pub fn window_slot(index: usize) -> Slot<'static> {
     Slot::at(WINDOW_TABLES.load(Relaxed), index)
 }
 
 /// The PTE of page `index` of the fixmap.
-pub fn fixmap_slot(index: usize) -> Slot {
+pub fn fixmap_slot(index: usize) -> Slot<'static> {
     Slot::at(FIXMAP_TABLES.load(Relaxed), index)
 }
 
@@ -179,14 +179,13 @@ pub fn free_root(root: u32) {
 }
 
 /// Gives address space `root` a page table for kmap slots of its own, out of reach of ring 3; its physical address.
+/// It is written at every kmap, and lies in low memory whatever `pte=` says.
 pub fn private_table(root: u32) -> Result<u32, page_table::NoTable> {
-    let base = memlayout::private_base();
-    pt::lookup_or_create(root, base, pt::P | pt::RW | pt::A, cleared_table)?;
-    let place = pt::pde(root, base).ok_or(page_table::NoTable)?;
-    Ok(place.read().frame().phys() as u32)
+    let table = cleared_table().ok_or(page_table::NoTable)?;
+    let entered = pt::enter_table(root, memlayout::private_base(), table, pt::P | pt::RW | pt::A);
+    entered.inspect_err(|_| frame::put(table))?;
+    Ok(table.phys() as u32)
 }
 
-/// Where the PTE of a user address of address space `root` stands, making its page table if needed.
-pub fn user_slot(root: u32, address: u32) -> Result<Slot, page_table::NoTable> {
-    pt::lookup_or_create(root, address, pt::P | pt::RW | pt::US | pt::A, cleared_table)
-}
+/// PDE bits of a page table of the user half.
+pub const USER_TABLE: u32 = pt::P | pt::RW | pt::US | pt::A;

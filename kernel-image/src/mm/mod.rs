@@ -8,12 +8,14 @@
 //!  area           what a process may touch: the list of its areas
 //!  address_space  root, areas and PTEs of a process, its threads, who has it loaded
 //!  fault, fork, protect, mremap, user, peek: on top of it
+//!  swap, reclaim  the swap device; who has to go there
+//!  swapped        what that means for PTEs; spaces: whose they are
 //!  switch, flush  what a context switch and an invalidation do to TLBs
 //!  page_cache     files
 //! ```
 //!
-//! Page-table pages, kernel stacks and the kernel's own tables are in low
-//! memory. Everything else comes from HIGHMEM first and is reached through
+//! Kernel stacks and the kernel's own tables are in low memory, and page tables
+//! unless `pte=` says otherwise (`ptemap`). Everything else comes from HIGHMEM first and is reached through
 //! `kmap`.
 
 mod address_space;
@@ -29,6 +31,10 @@ pub mod page_cache;
 pub mod page_table;
 pub mod peek;
 mod protect;
+mod reclaim;
+pub mod spaces;
+pub mod swap;
+mod swapped;
 mod switch;
 pub mod user;
 mod zones;
@@ -41,6 +47,7 @@ pub use fork::fork;
 pub use mremap::mremap;
 pub use page::Frame;
 pub use protect::protect;
+pub use swapped::Mapped;
 pub use switch::{is_lazy, is_loaded, switch};
 
 use crate::arch::{insn, paging};
@@ -81,6 +88,7 @@ pub fn init() {
     let (cr3, cr4) = kernel_root();
     paging::enter(cr3, cr4);
     kmap::init(options, window, slots);
+    swap::init();
     kmap::cpu_up(0);
 }
 

@@ -10,8 +10,9 @@ use super::address_space::AddressSpace;
 use super::area::{self, Area, MapError, Sharing};
 use super::flush::Scope;
 use super::page::PAGE_SIZE;
-use super::page_table::Entry;
+use super::page_table::{self as pt, Entry};
 use crate::memlayout::MMAP_BASE;
+use crate::ptemap::Role;
 use crate::shootdown;
 
 /// Moves the pages `start..start + old` (bytes), which lie in one area, to where `new` bytes are free; returns the new
@@ -30,8 +31,10 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
     let kept = old.min(new);
     let to = space.with_areas(|areas| areas.room(MMAP_BASE, new))?;
     // Page tables first: nothing may go wrong once pages move.
-    for address in (to..to + kept).step_by(PAGE_SIZE as usize) {
-        space.slot(address).map_err(|_| MapError::NoMemory)?;
+    let mut at = to;
+    while at < to + kept {
+        space.make_table(at).map_err(|_| MapError::NoMemory)?;
+        at = pt::format().next_table(at);
     }
     space.with_areas(|areas| {
         areas.insert(Area { start: to, end: to + new, ..area })?;
@@ -48,12 +51,21 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
 /// Moves the PTEs of `bytes` and has the old translations forgotten.
 fn move_pages(space: &AddressSpace, from: u32, to: u32, bytes: u32) {
     let (mut moved, mut last, mut at) = (0, from, from);
-    while let Some((address, slot)) = space.next_present(at, from + bytes) {
-        if let Some(place) = space.lookup(to + (address - from)) {
-            space.move_entry(slot, place);
+    while at < from + bytes {
+        // As far as the pages go to one table.
+        let target = to + (at - from);
+        let end = (from + bytes).min(at.saturating_add(pt::format().next_table(target) - target));
+        let Some(part) = space.next_part(at, end, Role::MoveFrom) else {
+            at = end;
+            continue;
+        };
+        if let Some(table) = space.lookup(target, Role::MoveTo) {
+            for (address, slot) in part.used() {
+                space.move_entry(slot, table.slot(to + (address - from)));
+                (moved, last) = (moved + 1, address);
+            }
         }
-        (moved, last) = (moved + 1, address);
-        at = address + PAGE_SIZE;
+        at = part.end;
     }
     match moved {
         0 => {}
@@ -63,9 +75,10 @@ fn move_pages(space: &AddressSpace, from: u32, to: u32, bytes: u32) {
 }
 
 impl AddressSpace {
-    fn move_entry(&self, from: super::page_table::Slot, to: super::page_table::Slot) {
+    fn move_entry(&self, from: pt::Slot<'_>, to: pt::Slot<'_>) {
+        let _tables = self.tables.lock();
         let entry = from.read();
-        self.replace(from, entry, Entry::NONE);
+        from.write(Entry::NONE);
         to.write(entry);
     }
 }

@@ -1,10 +1,10 @@
 //! `struct page`: what the kernel knows about each frame, 32 bytes per frame.
 //!
 //! ```text
-//!  0      4      8      12     16     20     24          32
-//!  +------+------+------+------+------+------+-----------+
-//!  | count| kva  | next | file | index| flags| LRU links |
-//!  +------+------+------+------+------+------+-----------+
+//!  0      4      8      12     16     20     24     28     32
+//!  +------+------+------+------+------+------+------+------+
+//!  | count| kva  | next | file | index| kind | pins | spare|
+//!  +------+------+------+------+------+------+------+------+
 //! ```
 //!
 //! The array covers every frame below the end of RAM: 64 GiB are 16 Mi frames
@@ -67,13 +67,20 @@ pub struct Page {
     file: AtomicU32,
     /// Index within the file.
     index: AtomicU32,
-    /// Kept for flags of swap-out and reclaim.
-    flags: AtomicU32,
-    /// Kept for the page LRU.
-    lru: [AtomicU32; 2],
+    /// What reclaim may do with it: [`KEPT`] or [`ANONYMOUS`].
+    kind: AtomicU32,
+    /// System calls that rely on its being where it is (`user`).
+    pins: AtomicU32,
+    /// Fills the 32 bytes.
+    _spare: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Page>() == 32);
+
+/// Nothing may be done with it.
+const KEPT: u32 = 0;
+/// It is private memory of processes, and can be written to the swap device.
+const ANONYMOUS: u32 = 1;
 
 static ARRAY: AtomicPtr<Page> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -90,9 +97,8 @@ impl Page {
         self.next.store(Frame::NONE, Relaxed);
         self.file.store(0, Relaxed);
         self.index.store(0, Relaxed);
-        self.flags.store(0, Relaxed);
-        self.lru[0].store(0, Relaxed);
-        self.lru[1].store(0, Relaxed);
+        self.kind.store(KEPT, Relaxed);
+        self.pins.store(0, Relaxed);
     }
 
     /// Number of owners.
@@ -141,5 +147,38 @@ impl Page {
     pub fn set_file(&self, file: u32, index: u32) {
         self.file.store(file + 1, Relaxed);
         self.index.store(index, Relaxed);
+    }
+
+    /// Declares it private memory of processes: what reclaim may take. Said of a frame that nobody else knows yet; until it
+    /// is freed.
+    pub fn set_anonymous(&self) {
+        self.kind.store(ANONYMOUS, Relaxed);
+    }
+
+    /// May reclaim take it? A look without a lock: the page may be another's already.
+    #[inline]
+    pub fn is_anonymous(&self) -> bool {
+        self.kind.load(Relaxed) == ANONYMOUS
+    }
+
+    /// It is free from now on.
+    #[inline]
+    pub fn forget(&self) {
+        self.kind.store(KEPT, Relaxed);
+    }
+
+    /// A system call more that relies on its being mapped. Under the lock of the tables that map it.
+    pub fn pin(&self) {
+        self.pins.fetch_add(1, Relaxed);
+    }
+
+    /// One less.
+    pub fn unpin(&self) {
+        self.pins.fetch_sub(1, Relaxed);
+    }
+
+    /// Does a system call rely on its being mapped? Under the lock of the tables that map it.
+    pub fn is_pinned(&self) -> bool {
+        self.pins.load(Relaxed) != 0
     }
 }

@@ -8,8 +8,10 @@
 //! ```
 //!
 //! SDM vol. 3A, "32-Bit Paging" and "PAE Paging". One image carries both; the
-//! format is chosen once at boot. All tables lie in low memory and are reached
-//! through the direct map, so the address of a table fits 32 bits even under PAE.
+//! format is chosen once at boot. Roots, directories and the kernel's own tables
+//! lie in low memory and are reached through the direct map, so their addresses
+//! fit 32 bits even under PAE. Where the page tables of the user half lie, and
+//! how they are reached, is the business of `ptemap`.
 //!
 //! A PAE entry is eight bytes but stores are four (`cmpxchg8b` aside), so an
 //! entry that points to another frame is written low half 0, high half, low
@@ -17,6 +19,7 @@
 
 use super::direct_map;
 use super::page::{Frame, PAGE_SIZE};
+use super::swap::Place;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed, Ordering::Release};
 
 /// Present.
@@ -70,6 +73,11 @@ impl Format {
             Format::Pae => 2 << 20,
         }
     }
+
+    /// The first address behind `address` that another page table maps; `address` is not in the last table of the space.
+    pub const fn next_table(self, address: u32) -> u32 {
+        (address & !(self.table_span() - 1)) + self.table_span()
+    }
 }
 
 /// The value of an entry. Two-level entries use the low half only.
@@ -95,27 +103,47 @@ impl Entry {
         self.has(P)
     }
 
+    /// An entry that is not present and names a page of the swap device.
+    pub const fn swapped(place: Place) -> Entry {
+        Entry((place.0 as u64 + 1) << 12)
+    }
+
+    /// The page of the swap device that it names, if it does.
+    pub const fn place(self) -> Option<Place> {
+        if self.present() || self.0 == 0 { None } else { Some(Place((self.0 >> 12) as u32 - 1)) }
+    }
+
     /// The frame that it maps.
     pub const fn frame(self) -> Frame {
         Frame(((self.0 & 0xf_ffff_f000) >> 12) as u32)
     }
 }
 
-/// The place of one entry in a table.
+/// The place of one entry in a table, which has a kernel address as long as `'a`.
 #[derive(Clone, Copy)]
-pub struct Slot {
-    low: &'static AtomicU32,
+pub struct Slot<'a> {
+    low: &'a AtomicU32,
     /// PAE only.
-    high: Option<&'static AtomicU32>,
+    high: Option<&'a AtomicU32>,
 }
 
-impl Slot {
+impl Slot<'static> {
     /// Entry `index` of the run of tables that begins at physical address `table`.
-    pub fn at(table: u32, index: usize) -> Slot {
+    pub fn at(table: u32, index: usize) -> Slot<'static> {
+        // SAFETY: `table` is a page table in low memory, which the direct map covers for good.
+        unsafe { Slot::mapped(direct_map(table), index) }
+    }
+}
+
+impl<'a> Slot<'a> {
+    /// Entry `index` of the run of tables that is mapped at `base`.
+    ///
+    /// # Safety
+    /// The table with this entry stays mapped there as long as `'a`; tables are only ever accessed through atomics.
+    pub unsafe fn mapped(base: *mut u8, index: usize) -> Slot<'a> {
         let half = |byte: usize| {
-            let word = direct_map(table).wrapping_add(byte).cast::<u32>();
-            // SAFETY: `table` is a page table in low memory, which the direct map covers for good,
-            // and tables are only ever accessed through atomics.
+            let word = base.wrapping_add(byte).cast::<u32>();
+            // SAFETY: promised by the caller.
             unsafe { AtomicU32::from_ptr(word) }
         };
         match format() {
@@ -145,12 +173,14 @@ impl Slot {
     }
 }
 
-/// There was no frame for a page table.
+/// There was no frame for a page table, or no place for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoTable;
 
-/// Number of page-directory slots below `address` in the whole space; the index of its PDE.
-fn directory_slot(root: u32, address: u32) -> Option<Slot> {
+/// Where the PDE of an address stands; `None` if its PAE page directory does not exist.
+///
+/// `root` is a physical address as CR3 holds it.
+pub fn pde(root: u32, address: u32) -> Option<Slot<'static>> {
     match format() {
         Format::TwoLevel => Some(Slot::at(root, (address >> 22) as usize)),
         Format::Pae => {
@@ -161,46 +191,27 @@ fn directory_slot(root: u32, address: u32) -> Option<Slot> {
     }
 }
 
-fn table_index(address: u32) -> usize {
+/// Which entry of its page table an address has.
+pub fn table_index(address: u32) -> usize {
     match format() {
         Format::TwoLevel => (address >> 12 & 1023) as usize,
         Format::Pae => (address >> 12 & 511) as usize,
     }
 }
 
-/// Where the PDE of an address stands; `None` if its PAE page directory does not exist.
-///
-/// `root` is a physical address as CR3 holds it.
-pub fn pde(root: u32, address: u32) -> Option<Slot> {
-    directory_slot(root, address)
+/// The page table of an address; `None` if there is none (or the address is in a large page).
+pub fn table(root: u32, address: u32) -> Option<Frame> {
+    let pde = pde(root, address)?.read();
+    (pde.present() && !pde.has(PS)).then(|| pde.frame())
 }
 
-/// Where the PTE of an address stands; `None` if it has no page table (or is in a large page).
-pub fn lookup(root: u32, address: u32) -> Option<Slot> {
-    let pde = directory_slot(root, address)?.read();
-    if !pde.present() || pde.has(PS) {
-        return None;
+/// Gives an address the page table `table`, which is cleared, by a PDE with `bits`. An address that has one already, or
+/// whose page directory does not exist, gets none.
+pub fn enter_table(root: u32, address: u32, table: Frame, bits: u32) -> Result<(), NoTable> {
+    let place = pde(root, address).ok_or(NoTable)?;
+    if place.read().present() {
+        return Err(NoTable);
     }
-    Some(Slot::at(pde.0 as u32 & !(PAGE_SIZE - 1), table_index(address)))
-}
-
-/// Like [`lookup`], but creates the page table with `alloc` (which gives a cleared low frame).
-/// `bits` are those of the PDE.
-pub fn lookup_or_create(
-    root: u32,
-    address: u32,
-    bits: u32,
-    alloc: impl FnOnce() -> Option<Frame>,
-) -> Result<Slot, NoTable> {
-    let place = directory_slot(root, address).ok_or(NoTable)?;
-    let pde = place.read();
-    let table = if pde.present() {
-        assert!(!pde.has(PS), "a 4 KiB mapping inside a large page");
-        pde.frame()
-    } else {
-        let table = alloc().ok_or(NoTable)?;
-        place.write(Entry::new(table, bits));
-        table
-    };
-    Ok(Slot::at(table.phys() as u32, table_index(address)))
+    place.write(Entry::new(table, bits));
+    Ok(())
 }

@@ -10,6 +10,8 @@ use super::address_space::AddressSpace;
 use super::fault::Fault;
 use super::frame;
 use super::page::Frame;
+use super::swap;
+use crate::ptemap::Role;
 
 /// A frame with an owner more, given back when this is dropped.
 pub struct Pinned(Frame);
@@ -27,9 +29,24 @@ impl Drop for Pinned {
     }
 }
 
-/// The frame behind `address` of another process; none if the page was never touched.
+/// The frame behind `address` of another process, or a new one with what is on the swap device for it; none if the page
+/// was never touched.
 pub fn pin(space: &AddressSpace, address: u32) -> Result<Option<Pinned>, Fault> {
     space.area(address).ok_or(Fault::BadAddress)?;
-    let entry = space.lookup(address).and_then(|slot| space.pin(slot));
-    Ok(entry.map(|entry| Pinned(entry.frame())))
+    let Some(mut table) = space.lookup(address, Role::Only) else { return Ok(None) };
+    loop {
+        if let Some(entry) = space.pin(table.slot(address)) {
+            return Ok(Some(Pinned(entry.frame())));
+        }
+        let Some(place) = space.hold_swapped(table.slot(address)) else {
+            // Never touched, unless it came back just now.
+            if table.slot(address).read().present() {
+                continue;
+            }
+            return Ok(None);
+        };
+        let copy = table.across(|| swap::read(place));
+        swap::put(place);
+        return copy.map(|frame| Some(Pinned(frame))).ok_or(Fault::NoMemory);
+    }
 }

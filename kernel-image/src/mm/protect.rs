@@ -9,8 +9,8 @@
 use super::address_space::AddressSpace;
 use super::area::{self, MapError, Protection, Sharing};
 use super::flush::Scope;
-use super::page::PAGE_SIZE;
 use super::page_table as pt;
+use crate::ptemap::Role;
 use crate::shootdown;
 
 /// Gives the pages `start..end` of the running process these rights. All of them have to be in areas.
@@ -19,17 +19,20 @@ pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protectio
     let _layout = space.change_layout();
     space.with_areas(|areas| areas.protect(start, end, protection))?;
     let (mut changed, mut last, mut at) = (0, start, start);
-    while let Some((address, slot)) = space.next_present(at, end) {
-        let shared = || space.area(address).is_some_and(|area| area.sharing == Sharing::Shared);
-        match protection {
-            Protection::ReadOnly if slot.read().has(pt::RW) => {
-                slot.change(pt::RW, 0);
-                (changed, last) = (changed + 1, address);
+    while let Some(part) = space.next_part(at, end, Role::Only) {
+        for (address, slot) in part.used() {
+            let shared = || space.area(address).is_some_and(|area| area.sharing == Sharing::Shared);
+            let _held = space.hold_tables();
+            match protection {
+                Protection::ReadOnly if slot.read().has(pt::P | pt::RW) => {
+                    slot.change(pt::RW, 0);
+                    (changed, last) = (changed + 1, address);
+                }
+                Protection::ReadWrite if shared() => slot.change(0, pt::RW | pt::D),
+                _ => {}
             }
-            Protection::ReadWrite if shared() => slot.change(0, pt::RW | pt::D),
-            _ => {}
         }
-        at = address + PAGE_SIZE;
+        at = part.end;
     }
     match changed {
         0 => {}

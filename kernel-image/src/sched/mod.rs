@@ -21,12 +21,19 @@ pub use wait::WaitQueue;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::arch::insn;
+use crate::cmdline::options;
 use crate::mm::AddressSpace;
 use crate::sync::SpinGuard;
 use task::{Role, State};
 
 /// Ids of tasks: 0 is CPU 0's idle task, 1 the first process.
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+/// May the running task lose its processor inside the kernel? With `preempt=off` only the idle task may; the others are
+/// asked when they return to ring 3, as in Linux before 2.6.
+pub fn preemptible() -> bool {
+    options().preempt || current().role == Role::Idle
+}
 
 /// The running task keeps its processor until the matching [`preempt_enable`].
 #[inline(always)]
@@ -39,7 +46,7 @@ pub fn preempt_disable() {
 pub fn preempt_enable() {
     let task = current();
     task.preempt_add(-1);
-    if task.wants_resched() && task.preempt_count() == 0 && insn::irqs_on() {
+    if task.wants_resched() && task.preempt_count() == 0 && insn::irqs_on() && preemptible() {
         schedule();
     }
 }

@@ -22,7 +22,7 @@ use shootdown_abi::Activity;
 use super::wait::WaitQueue;
 use crate::arch::insn;
 use crate::arch::trap::TrapFrame;
-use crate::kmap::TaskSlots;
+use crate::kmap::{Book, TaskSlots};
 use crate::memlayout::direct;
 use crate::mm::{self, AddressSpace};
 use crate::param::{QUANTUM_TICKS, STACK_SIZE};
@@ -64,6 +64,8 @@ pub struct Task {
     pub last_cpu: AtomicU32,
     /// Its slots in its own address space (`task-window`); only the task itself touches them.
     pub slots: TaskSlots,
+    /// What it holds of a window that page tables use too, and waits for.
+    pub kmaps: Book,
 
     // The scheduler's, under its lock.
     pub(super) state: Cell<State>,
@@ -121,6 +123,7 @@ impl Task {
             pins: AtomicU32::new(0),
             last_cpu: AtomicU32::new(cpu as u32),
             slots: TaskSlots::new(),
+            kmaps: Book::new(),
             state: Cell::new(State::Running),
             next: Cell::new(None),
             saved_esp: Cell::new(0),

@@ -26,6 +26,10 @@ impl Shootdown for IpiBroadcast {
         flush::ask(To::AllOthers, &Request::new(space, scope), || ());
     }
 
+    fn flush_other(space: &AddressSpace, scope: Scope) {
+        flush::ask(To::AllOthers, &Request::new(space, scope), || ());
+    }
+
     fn on_request(request: &Request, me: usize) {
         request.scope.drop_here();
         flush::acknowledge(me);

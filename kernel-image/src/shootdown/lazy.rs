@@ -40,6 +40,10 @@ pub struct Lazy;
 impl Shootdown for Lazy {
     fn flush(space: &AddressSpace, scope: Scope) {
         scope.drop_here();
+        Self::flush_other(space, scope);
+    }
+
+    fn flush_other(space: &AddressSpace, scope: Scope) {
         let (mut left, mut awake) = (space.loaded_elsewhere(), 0);
         while left != 0 {
             let cpu = left.trailing_zeros() as usize;

@@ -1,5 +1,6 @@
 //! How processors are made to forget translations of a user address space:
-//! after `munmap`, `mprotect`, `mremap`, fork and a copy-on-write break.
+//! after `munmap`, `mprotect`, `mremap`, fork, a copy-on-write break, and when a
+//! page goes to the swap device.
 //!
 //! | file            | who is told                      | who waits for what |
 //! |-----------------|----------------------------------|--------------------|
@@ -12,8 +13,8 @@
 //!
 //! Rules. PTEs are changed first, then [`flush`] is called, then frames are
 //! given up. `flush` is called in task context with interrupts on, by a task
-//! whose address space it is; it may hold locks that are never taken with
-//! interrupts off. Which processors have a space loaded is its mask
+//! whose address space it is, `flush_of` by reclaim for a space of somebody
+//! else; they may hold locks that are never taken with interrupts off. Which processors have a space loaded is its mask
 //! (`AddressSpace::loaded`, `cpu_vm_mask` of Linux): a bit is set before CR3 is
 //! loaded and cleared after another root was, so nobody is missed.
 //!
@@ -21,7 +22,8 @@
 //! caller's. Others can only have it loaded lazily, and kernel code touches no
 //! user address but its own task's: they are marked stale and load CR3 when
 //! the thread comes to them. No IPI is sent under any scheme, as a comparison of
-//! `mm_users` with 1 spares it in Linux.
+//! `mm_users` with 1 spares it in Linux. Reclaim is not of the space: it asks those
+//! that the scheme names.
 //!
 //! *Page tables* live as long as the space. So no scheme has to think of walks
 //! through a freed table, which is what `early-ack` could not be used for.
@@ -43,7 +45,7 @@ use shootdown_abi::Activity;
 use crate::cmdline::options;
 use crate::kmap::axes::named;
 use crate::mm::AddressSpace;
-use crate::mm::flush::{self, Scope};
+use crate::mm::flush::{self, Scope, To};
 use crate::planted::{self, Fault};
 use crate::{marks, mm, sched};
 
@@ -70,6 +72,11 @@ trait Shootdown {
     /// PTEs of `space` within `scope` have lost their frames or rights: returns when nobody can use what they were.
     /// Preemption is off, interrupts are on.
     fn flush(space: &AddressSpace, scope: Scope);
+
+    /// The same for a space that this processor has not loaded, by a task of another one, which keeps it alive.
+    fn flush_other(space: &AddressSpace, scope: Scope) {
+        flush::ask(To::Each(space.loaded_elsewhere()), &Request::new(space, scope), || ());
+    }
 
     /// On a processor that was interrupted, with interrupts off: flushes and calls `flush::acknowledge`.
     fn on_request(request: &Request, me: usize) {
@@ -180,6 +187,18 @@ pub fn flush(space: &AddressSpace, scope: Scope) {
         space.mark_all_others();
         scope.drop_here();
     }
+    sched::preempt_enable();
+}
+
+/// The same for any address space, which the running task keeps alive: reclaim takes pages from whoever has them.
+pub fn flush_of(space: &AddressSpace, scope: Scope) {
+    if sched::current().mm.get().is_some_and(|own| ptr::eq(own, space)) {
+        return flush(space, scope);
+    }
+    sched::preempt_disable();
+    let before = marks::activity(Activity::FlushInit);
+    chosen!(S => S::flush_other(space, scope));
+    marks::activity(before);
     sched::preempt_enable();
 }
 

@@ -52,17 +52,21 @@ pub struct TlbGen;
 
 impl Shootdown for TlbGen {
     fn flush(space: &AddressSpace, scope: Scope) {
-        let generation = space.generation.fetch_add(1, SeqCst).wrapping_add(1);
-        let request = Request { generation, ..Request::new(space, scope) };
+        let request = next_generation(space, scope);
         let flags = insn::irq_save();
         catch_up(space, &request, percpu::cpu_id());
         insn::irq_restore(flags);
         flush::ask(To::Each(space.loaded_elsewhere()), &request, || ());
     }
 
+    fn flush_other(space: &AddressSpace, scope: Scope) {
+        let request = next_generation(space, scope);
+        flush::ask(To::Each(space.loaded_elsewhere()), &request, || ());
+    }
+
     fn on_request(request: &Request, me: usize) {
         if mm::is_loaded(me, request.space) && !mm::is_lazy(me) {
-            // SAFETY: its initiator runs in it, and waits for this processor.
+            // SAFETY: its initiator runs in it or keeps it alive, and waits for this processor.
             catch_up(unsafe { &*request.space }, request, me);
         }
         flush::acknowledge(me);
@@ -82,6 +86,12 @@ impl Shootdown for TlbGen {
             NOTED[cpu].store(space.generation.load(SeqCst), Relaxed);
         }
     }
+}
+
+/// The request for a change that has just been made to the PTEs of `space`.
+fn next_generation(space: &AddressSpace, scope: Scope) -> Request {
+    let generation = space.generation.fetch_add(1, SeqCst).wrapping_add(1);
+    Request { generation, ..Request::new(space, scope) }
 }
 
 /// Brings this processor, which has `space` loaded, to its present generation. With interrupts off.

@@ -1,4 +1,4 @@
-//! `list`: presets, strategies, schemes of user shootdown, loads, experiments.
+//! `list`: presets, strategies, schemes of user shootdown, ways to reach page tables, loads, experiments.
 
 use crate::cli::{List, ListFormat, Listing};
 use crate::command::experiment;
@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use shootdown_emu::Preset;
 use shootdown_workloads::Strategy;
+use shootdown_workloads::pte::Pte;
 use shootdown_workloads::shootdown::Shootdown;
 use shootdown_workloads::strategy::{FAULTS, Of};
 use shootdown_workloads::workload::WORKLOADS;
@@ -21,6 +22,8 @@ pub fn run(options: &List) -> Result<Status> {
         (Listing::Strategies, ListFormat::Json) => document(strategies())?,
         (Listing::Shootdowns, ListFormat::Text) => shootdowns_text(),
         (Listing::Shootdowns, ListFormat::Json) => document(shootdowns())?,
+        (Listing::Pte, ListFormat::Text) => page_tables_text(),
+        (Listing::Pte, ListFormat::Json) => document(page_tables())?,
         (Listing::Workloads, ListFormat::Text) => workloads_text(),
         (Listing::Workloads, ListFormat::Json) => document(workloads())?,
         (Listing::Experiments, ListFormat::Text) => experiment::list_text(),
@@ -114,6 +117,19 @@ fn shootdowns_text() -> String {
     let mut text = String::new();
     for &s in Shootdown::ALL {
         let _ = writeln!(text, "{:<14} {}\n{:<14} {}", s.name(), s.description(), "", s.origin());
+    }
+    text
+}
+
+fn page_tables() -> Vec<Value> {
+    let one = |&p: &Pte| json!({ "name": p.name(), "description": p.description(), "origin": p.origin() });
+    Pte::ALL.iter().map(one).collect()
+}
+
+fn page_tables_text() -> String {
+    let mut text = String::new();
+    for &p in Pte::ALL {
+        let _ = writeln!(text, "{:<14} {}\n{:<14} {}", p.name(), p.description(), "", p.origin());
     }
     text
 }

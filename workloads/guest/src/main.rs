@@ -33,6 +33,7 @@ mod pattern;
 mod peek;
 mod rng;
 mod shm_many;
+mod swap;
 mod sys;
 mod syscall;
 
@@ -59,6 +60,7 @@ const LOADS: &[&Load] = &[
     &mremap::LOAD,
     &shm_many::LOAD,
     &peek::LOAD,
+    &swap::LOAD,
 ];
 
 /// Exit status when wrong data was seen.

@@ -1,0 +1,122 @@
+//! Reclaim and swap: is every scheme of user shootdown sound when pages go to the swap device, do the ways to find PTEs
+//! agree, and are the faults caught?
+
+mod common;
+
+use common::{outcome, sound};
+use shootdown_workloads::Row;
+use shootdown_workloads::kernel::RMAPS;
+use shootdown_workloads::shootdown::Shootdown;
+
+/// 64 frames of HIGHMEM for tasks that have twice as many pages together.
+const SMALL: &[(&str, &str)] = &[
+    ("workload", "swap"),
+    ("mem", "16M"),
+    ("normal", "8M"),
+    ("swap", "1984"),
+    ("tasks", "4"),
+    ("pages", "24"),
+    ("ops", "40"),
+    ("warmup", "5"),
+    ("footprint", "1"),
+    ("think", "4"),
+];
+
+fn with<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [SMALL, pairs].concat()
+}
+
+fn row(pairs: &[(&str, &str)]) -> Row {
+    let row = sound(&with(pairs));
+    assert!(row.reclaimed > 0 && row.swap_ins > 0, "{pairs:?}: {} {}", row.reclaimed, row.swap_ins);
+    assert!(row.ptes_visited >= row.reclaimed);
+    row
+}
+
+/// Pages that go and come back are what they were, whoever runs where and has them together.
+fn agree(crew: &str) {
+    let of = |cpus, strategy, scheme| {
+        let pairs = [("cpus", cpus), ("strategy", strategy), ("shootdown", scheme), ("crew", crew)];
+        row(&pairs).checksum.expect("the kernel prints it")
+    };
+    let expected = of("1", "atomic", "ipi-sync");
+    for (i, scheme) in Shootdown::ALL.iter().enumerate() {
+        for (cpus, strategy) in
+            [("2", ["batched", "task-window"][i % 2]), ("4", ["atomic", "deferred-seq"][i % 2])]
+        {
+            assert_eq!(of(cpus, strategy, scheme.name()), expected, "{cpus} {strategy} {}", scheme.name());
+        }
+    }
+}
+
+#[test]
+fn processes_find_their_pages_again_under_all_schemes() {
+    agree("processes");
+}
+
+#[test]
+fn threads_find_their_pages_again_under_all_schemes() {
+    agree("threads");
+}
+
+#[test]
+fn the_adversaries_change_nothing() {
+    let of = |adversary| row(&[("tlb.adversary", adversary), ("cpus", "2"), ("paging", "64g")]).checksum;
+    assert_eq!(of("fill"), of("keep"));
+}
+
+#[test]
+fn all_ways_to_find_ptes_agree() {
+    let rows = RMAPS.iter().map(|(name, _)| row(&[("rmap", name), ("cpus", "2"), ("sharing", "50")]));
+    let sums: Vec<_> = rows.map(|row| row.checksum).collect();
+    assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+}
+
+#[test]
+fn low_memory_swaps_as_well() {
+    // The device is at the end of low memory, and leaves some 280 frames of it.
+    row(&[("strategy", "lowmem"), ("swap", "1400"), ("cpus", "2"), ("pages", "60")]);
+}
+
+#[test]
+fn without_a_device_a_task_ends_when_memory_does() {
+    let outcome = outcome(&with(&[("swap", "0"), ("pages", "1200"), ("cpus", "1"), ("ops", "1")]));
+    assert!(outcome.console.contains("killed"), "{}", outcome.console);
+}
+
+/// A race needs luck: the fault must show itself under at least one of these seeds.
+const SEEDS: [&str; 4] = ["1", "2", "3", "4"];
+
+fn caught(fault: &str, hard: &[(&str, &str)], shows: fn(&Row) -> bool) {
+    let run = |seed, more: &[(&str, &str)]| {
+        outcome(&with(&[hard, &[("cpus", "4"), ("seed", seed)], more].concat())).row
+    };
+    let seed = SEEDS.into_iter().find(|seed| shows(&run(seed, &[("fault", fault)])));
+    let Some(seed) = seed else { panic!("{fault}: nothing shows under {SEEDS:?}") };
+    assert_eq!(run(seed, &[]).problems(), Vec::<String>::new(), "without {fault}");
+}
+
+/// Pages that are written so often that some are chosen while they are, and TLBs that keep what is used: a window so large
+/// that no wrap flushes them, and a machine that evicts nothing.
+const WRITTEN: &[(&str, &str)] = &[
+    ("pages", "30"),
+    ("ops", "300"),
+    ("writes", "100"),
+    ("hot", "95"),
+    ("sharing", "0"),
+    ("think", "0"),
+    ("tlb.adversary", "keep"),
+    ("window", "1024"),
+];
+
+#[test]
+fn a_page_that_is_copied_before_the_flush_is_caught_by_the_data() {
+    caught("swap-copy-first", WRITTEN, |row| row.data_errors > 0);
+}
+
+#[test]
+fn a_page_that_goes_without_a_flush_is_caught_by_the_oracle() {
+    caught("swap-no-flush", &[("crew", "threads"), ("writes", "80"), ("hot", "80")], |row| {
+        row.harmful_uses > 0
+    });
+}
