@@ -24,7 +24,7 @@ use crate::marks;
 use crate::mm::{Frame, is_low};
 use crate::planted::{self, Fault};
 use crate::sched::WaitQueue;
-use crate::sync::{SpinGuard, SpinLock};
+use crate::sync::{Aligned, SpinGuard, SpinLock};
 use core::ops::Range;
 use shootdown_abi::{Counter, Table};
 
@@ -50,8 +50,9 @@ pub struct Pool {
     pub reserved: u32,
 }
 
-/// `kmap_lock`. Never taken with interrupts off: its holder waits for acknowledgements.
-pub static POOL: SpinLock<Pool> = SpinLock::new(Pool {
+/// `kmap_lock`. Never taken with interrupts off: its holder waits for acknowledgements. It and all that it guards but the counts
+/// are one line, which every user takes from the last one.
+pub static POOL: Aligned<SpinLock<Pool>> = Aligned::new(SpinLock::new(Pool {
     cursor: 0,
     part: 0..0,
     count: &mut [],
@@ -61,7 +62,8 @@ pub static POOL: SpinLock<Pool> = SpinLock::new(Pool {
     cursors: [0; POOLS],
     holds: 0,
     reserved: 0,
-});
+}));
+const _: () = assert!(size_of::<SpinLock<Pool>>() <= 64);
 /// `pkmap_map_wait`.
 static SLOT_UNUSED: WaitQueue = WaitQueue::new();
 
