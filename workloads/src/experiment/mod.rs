@@ -22,6 +22,7 @@
 //! | Q1 | `invlpg_vs_batch.rs` |
 //! | Q2 | `deferred.rs` |
 //! | Q3 | `highmem_tax.rs` |
+//! | Q4 | `pte_map.rs` |
 //! | Q5 | `window_size.rs` |
 //! | Q9 | `wrap_flush.rs` |
 //! | Q10 | `percpu_pool.rs` |
@@ -43,6 +44,7 @@ mod deferred;
 mod highmem_tax;
 mod invlpg_vs_batch;
 mod percpu_pool;
+mod pte_map;
 mod window_size;
 mod wrap_flush;
 
@@ -88,6 +90,7 @@ pub const QUESTIONS: &[&Question] = &[
     &invlpg_vs_batch::QUESTION,
     &deferred::QUESTION,
     &highmem_tax::QUESTION,
+    &pte_map::QUESTION,
     &window_size::QUESTION,
     &wrap_flush::QUESTION,
     &percpu_pool::QUESTION,
