@@ -46,6 +46,7 @@ pub fn dispatch(frame: &mut TrapFrame) {
         call::MREMAP => syscall_mm::mremap(a, b, c),
         call::DISCARD => syscall_mm::discard(a, b),
         call::PEEK => syscall_mm::peek(a, b, c, d),
+        call::MAP_FILE => syscall_mm::map_file(a, b, c),
         call::TASK => sched::current().id as i32,
         _ => -call::error::INVALID,
     };

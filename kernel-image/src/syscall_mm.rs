@@ -1,5 +1,6 @@
 //! The system calls that are about memory and files: `mmap`, `munmap`,
-//! `mprotect`, `mremap`, `discard`, `peek`, `create`, `read`, `write`, `touch`.
+//! `map_file`, `mprotect`, `mremap`, `discard`, `peek`, `create`, `read`,
+//! `write`, `touch`.
 //!
 //! Each takes the registers of the ABI and returns what goes to `eax`. User
 //! memory is made usable before a page is mapped (`mm::user`), so nothing
@@ -76,6 +77,17 @@ pub fn mmap(bytes: u32, sharing: u32) -> i32 {
         _ => return -error::INVALID,
     };
     code(space().and_then(|s| s.map_anywhere(MMAP_BASE, bytes, sharing).map_err(errno)))
+}
+
+/// `map_file(file, first, pages) -> address`.
+pub fn map_file(file: u32, first: u32, pages: u32) -> i32 {
+    let map = |space: &AddressSpace| {
+        let end = first.checked_add(pages).filter(|&end| end <= page_cache::pages(file));
+        end.ok_or(error::INVALID)?;
+        let bytes = pages.checked_mul(PAGE_SIZE).ok_or(error::NO_MEMORY)?;
+        space.map_anywhere(MMAP_BASE, bytes, Sharing::File { file, first }).map_err(errno)
+    };
+    code(space().and_then(map))
 }
 
 /// `munmap(address, bytes) -> 0`.

@@ -5,6 +5,7 @@
 pub const LOADS: &[(&str, &str)] = &[
     ("kmap-storm", "tasks=6 pages=1500 ops=400 warmup=50 think=4"),
     ("pagecache-read", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
+    ("pagecache-write", "tasks=5 pages=1200 ops=120 warmup=20 think=4"),
     ("fork-cow", "tasks=4 pages=160 ops=60 rounds=3"),
     ("syscall", "tasks=5 ops=500 warmup=20 think=4"),
     ("fault-zero", "tasks=5 pages=40 ops=150 warmup=20 crew=threads"),
@@ -13,6 +14,8 @@ pub const LOADS: &[(&str, &str)] = &[
     ("shm-many", "tasks=5 pages=200 ops=300 warmup=20"),
     ("peek", "tasks=5 pages=20 ops=200 warmup=20"),
     ("swap", "tasks=5 pages=300 ops=100 warmup=20"),
+    ("mixed", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),
+    ("mapped-file", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
 ];
 
 /// Little NORMAL memory, so that files and user memory lie in HIGHMEM: the kernel's word, and MiB of the machine.

@@ -59,6 +59,10 @@ pub const PEEK: u32 = 19;
 /// that reads there meanwhile sees what was there before or zeros.
 pub const DISCARD: u32 = 20;
 
+/// `map_file(file, first, pages) -> address` at which pages `first..first + pages` of a file stand, to be read and written:
+/// the very pages that [`READ`] and [`WRITE`] copy from and to. They come on demand; after a fork both have them.
+pub const MAP_FILE: u32 = 21;
+
 /// `sharing` of [`MMAP`]: each process has its own after a fork.
 pub const PRIVATE: u32 = 0;
 /// `sharing` of [`MMAP`]: the same pages for all after a fork.

@@ -1,6 +1,6 @@
 //! User address spaces: a root of page tables and the list of areas that may
-//! be touched. Anonymous memory only; frames come on demand (`fault`), those of
-//! shared areas at once.
+//! be touched. Anonymous memory and mapped files; frames come on demand (`fault`), those of
+//! shared anonymous areas at once.
 //!
 //! An address space is a low frame of its own. Its threads may run on several
 //! processors; others can have it loaded *lazily*: idle and kernel threads keep

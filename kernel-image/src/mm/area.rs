@@ -21,6 +21,13 @@ pub enum Sharing {
     /// All see the same frames. They are there from the beginning, so that no process has to know where another one's
     /// page is that it has never touched.
     Shared,
+    /// All see the pages of a file, which come on demand.
+    File {
+        /// The file.
+        file: u32,
+        /// The page of it that the area begins with.
+        first: u32,
+    },
 }
 
 /// Pages `start..end` (addresses, page aligned) that the process may use.
@@ -34,6 +41,25 @@ pub struct Area {
     pub protection: Protection,
     /// Whose it is after a fork.
     pub sharing: Sharing,
+}
+
+impl Area {
+    /// The file and the page of it that an address of the area stands for, if it is one of a mapped file.
+    pub fn page_of_file(self, address: u32) -> Option<(u32, u32)> {
+        match self.sharing {
+            Sharing::File { file, first } => Some((file, first + (address - self.start) / PAGE_SIZE)),
+            _ => None,
+        }
+    }
+
+    /// The part of it from `start` on, which lies in it.
+    pub fn from(self, start: u32) -> Area {
+        let sharing = match self.sharing {
+            Sharing::File { file, first } => Sharing::File { file, first: first + (start - self.start) / PAGE_SIZE },
+            other => other,
+        };
+        Area { start, sharing, ..self }
+    }
 }
 
 /// Why memory could not be mapped.
@@ -127,7 +153,7 @@ impl Areas {
                     i += 1;
                 }
                 (false, true) => {
-                    self.list[i].start = end;
+                    self.list[i] = area.from(end);
                     i += 1;
                 }
                 (true, true) => {
@@ -135,7 +161,7 @@ impl Areas {
                         return Err(MapError::NoMemory);
                     }
                     self.list[i].end = start;
-                    return self.insert(Area { start: end, ..area });
+                    return self.insert(area.from(end));
                 }
             }
         }
@@ -174,7 +200,7 @@ impl Areas {
             self.list.copy_within(i..self.count, i + 1);
             self.count += 1;
             self.list[i].end = address;
-            self.list[i + 1].start = address;
+            self.list[i + 1] = self.list[i + 1].from(address);
         }
     }
 }

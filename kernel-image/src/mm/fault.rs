@@ -1,4 +1,4 @@
-//! Page faults: demand zero, copy-on-write, and pages on the swap device.
+//! Page faults: demand zero, copy-on-write, pages of mapped files, and pages on the swap device.
 //!
 //! A fault has already dropped the TLB entries of its address on this
 //! processor (SDM vol. 3A, "Invalidation of TLBs and Paging-Structure Caches"),
@@ -25,7 +25,7 @@ use super::address_space::{AddressSpace, user_bits};
 use super::area::{Area, Protection};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
-use super::{flush, frame, page_table as pt, reclaim, swap};
+use super::{flush, frame, page_cache, page_table as pt, reclaim, swap};
 use crate::ptemap::{Role, Table};
 use crate::{kmap, memlayout, sched, shootdown};
 
@@ -104,11 +104,11 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     Ok(())
 }
 
-/// Gives an address whose entry was not present what it stands for: what is on the swap device, or zeros.
+/// Gives an address whose entry was not present what it stands for: what is on the swap device, a page of a file, or zeros.
 fn bring(space: &AddressSpace, area: Area, address: u32, table: &mut Table) -> Result<(), Fault> {
     let place = space.hold_swapped(table.slot(address));
     let (old, frame) = match place {
-        None => (Entry::NONE, table.across(zeroed_frame)),
+        None => (Entry::NONE, new_content(area, address, table)),
         Some(place) => (Entry::swapped(place), table.across(|| swap::read(place))),
     };
     let placed = frame.map(|frame| {
@@ -125,6 +125,14 @@ fn bring(space: &AddressSpace, area: Area, address: u32, table: &mut Table) -> R
         (0..1 + u32::from(placed == Some(true))).for_each(|_| swap::put(place));
     }
     placed.map(|_| ()).ok_or(Fault::NoMemory)
+}
+
+/// A frame with what an area has at an address that was never touched; its owner is the caller.
+fn new_content(area: Area, address: u32, table: &mut Table) -> Option<Frame> {
+    match area.page_of_file(address) {
+        None => table.across(zeroed_frame),
+        Some((file, page)) => table.across(|| page_cache::owned(file, page)),
+    }
 }
 
 /// The frame behind an address of a space that nobody runs in yet but the caller.

@@ -16,7 +16,7 @@ use crate::ptemap::Role;
 use crate::shootdown;
 
 /// Moves the pages `start..start + old` (bytes), which lie in one area, to where `new` bytes are free; returns the new
-/// address. What is more is new memory, what is less is given up. A shared area cannot grow.
+/// address. What is more is new memory, what is less is given up. What is shared cannot grow.
 pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u32, MapError> {
     let end = start.checked_add(old).ok_or(MapError::BadRange)?;
     area::check(start, end)?;
@@ -25,7 +25,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
     }
     let _layout = space.change_layout();
     let area = space.area(start).filter(|a| end <= a.end).ok_or(MapError::BadRange)?;
-    if area.sharing == Sharing::Shared && new > old {
+    if area.sharing != Sharing::Private && new > old {
         return Err(MapError::BadRange);
     }
     let kept = old.min(new);
@@ -37,7 +37,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
         at = pt::format().next_table(at);
     }
     space.with_areas(|areas| {
-        areas.insert(Area { start: to, end: to + new, ..area })?;
+        areas.insert(Area { start: to, end: to + new, ..area.from(start) })?;
         areas.remove(start, end).inspect_err(|_| {
             // It had just been put in: it can be taken out.
             let _ = areas.remove(to, to + new);

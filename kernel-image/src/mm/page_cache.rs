@@ -6,7 +6,8 @@
 //!
 //! All pages of a file are allocated and cleared when it is created, so the
 //! index never changes afterwards and is read without a lock. A page's content
-//! is reached only through the chosen kmap.
+//! is reached only through the chosen kmap, and through the PTEs of processes that
+//! have mapped the file. Its frames stay its own as long as the machine runs: reclaim leaves them alone.
 
 use super::page::{Frame, PAGE_SIZE};
 use super::{direct_map, fault, frame, kernel_space};
@@ -104,6 +105,13 @@ fn discard(top: u32) {
 /// Pages of file `file`; 0: there is none yet.
 pub fn pages(file: u32) -> u32 {
     TABLE.get(file as usize).map_or(0, |file| file.pages.load(Acquire))
+}
+
+/// The frame of page `page` of file `file`, with the caller as an owner more.
+pub fn owned(file: u32, page: u32) -> Option<Frame> {
+    let frame = frame_of(file, page)?;
+    frame.page().get();
+    Some(frame)
 }
 
 /// The frame of page `page` of file `file`, if both exist.

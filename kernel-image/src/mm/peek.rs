@@ -4,13 +4,13 @@
 //!
 //! The process goes on meanwhile. It may unmap the page: then the frame is freed
 //! by whoever of the two is later. A page that it has never touched is not made
-//! for the sake of a look; it reads as zeros.
+//! for the sake of a look; it reads as zeros, or as the page of the file that is mapped there.
 
 use super::address_space::AddressSpace;
 use super::fault::Fault;
 use super::frame;
 use super::page::Frame;
-use super::swap;
+use super::{page_cache, swap};
 use crate::ptemap::Role;
 
 /// A frame with an owner more, given back when this is dropped.
@@ -30,9 +30,12 @@ impl Drop for Pinned {
 }
 
 /// The frame behind `address` of another process, or a new one with what is on the swap device for it; none if the page
-/// was never touched.
+/// was never touched and belongs to no file.
 pub fn pin(space: &AddressSpace, address: u32) -> Result<Option<Pinned>, Fault> {
-    space.area(address).ok_or(Fault::BadAddress)?;
+    let area = space.area(address).ok_or(Fault::BadAddress)?;
+    if let Some((file, page)) = area.page_of_file(address) {
+        return page_cache::owned(file, page).map(|frame| Some(Pinned(frame))).ok_or(Fault::NoMemory);
+    }
     let Some(mut table) = space.lookup(address, Role::Only) else { return Ok(None) };
     loop {
         if let Some(entry) = space.pin(table.slot(address)) {

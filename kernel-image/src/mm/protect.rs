@@ -21,7 +21,7 @@ pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protectio
     let (mut changed, mut last, mut at) = (0, start, start);
     while let Some(part) = space.next_part(at, end, Role::Only) {
         for (address, slot) in part.used() {
-            let shared = || space.area(address).is_some_and(|area| area.sharing == Sharing::Shared);
+            let shared = || space.area(address).is_some_and(|area| area.sharing != Sharing::Private);
             let _held = space.hold_tables();
             match protection {
                 Protection::ReadOnly if slot.read().has(pt::P | pt::RW) => {

@@ -12,6 +12,7 @@ use crate::lock::Lock;
 use crate::memory::Region;
 use crate::pattern::{Pattern, WORDS};
 use crate::rng::Rng;
+use crate::sys;
 
 /// Most threads of a load; the kernel has room for a few more.
 const PLACES: u32 = 120;
@@ -76,6 +77,28 @@ impl Viewer {
     /// The sum over all slices, if all are as they have to be.
     pub fn check(&self, shown: &mut Shown) -> Option<u32> {
         (0..self.pages).try_fold(0u32, |sum, page| Some(sum.wrapping_add(self.look(shown, page)?)))
+    }
+
+    /// Writes the slices of all pages to a file, from page `first_page` on; nothing if the kernel does not take them.
+    pub fn fill_file(&self, file: u32, first_page: u32, pattern: Pattern) -> Option<()> {
+        let mut words = [0; WORDS as usize];
+        let words = &mut words[..self.words as usize];
+        (0..self.pages).try_for_each(|page| {
+            let first = self.slice_at(page);
+            pattern.fill(page, first, words);
+            sys::write(file, first_page + page, first * 4, words).ok().map(|_| ())
+        })
+    }
+
+    /// The sum over the slices of all pages of a file, from page `first_page` on, if they are as they have to be.
+    pub fn check_file(&self, file: u32, first_page: u32, pattern: Pattern) -> Option<u32> {
+        let mut words = [0; WORDS as usize];
+        let words = &mut words[..self.words as usize];
+        (0..self.pages).try_fold(0u32, |sum, page| {
+            let first = self.slice_at(page);
+            sys::read(file, first_page + page, first * 4, words).ok()?;
+            Some(sum.wrapping_add(pattern.check(page, first, words)?))
+        })
     }
 
     fn look(&self, shown: &mut Shown, page: u32) -> Option<u32> {

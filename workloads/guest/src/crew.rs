@@ -49,6 +49,21 @@ pub trait Work {
     fn operation(&mut self, file: File, page: u32, rng: &mut Rng) -> Option<u32>;
     /// Looks at all of a page: is everything as it has to be?
     fn verify(&mut self, file: File, page: u32) -> bool;
+    /// The pages that task `index` looks at in the end: together the tasks see them all.
+    fn to_check(parts: Parts, index: u32) -> impl Iterator<Item = u32> {
+        parts.in_turn(index)
+    }
+}
+
+/// A task's place in the crew.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// What all work on.
+    pub file: File,
+    /// Who works on what of it.
+    pub parts: Parts,
+    /// The task's number.
+    pub index: u32,
 }
 
 /// A file and what is in it.
@@ -61,7 +76,7 @@ pub struct File {
 }
 
 /// Runs a load from start to end; the exit status of the first process.
-pub fn run<W: Work>(values: &Values, make: impl Fn() -> W) -> u32 {
+pub fn run<W: Work>(values: &Values, make: impl Fn(Place) -> W) -> u32 {
     let tasks = values.get("tasks");
     let pages = values.get("pages");
     let Some(parts) = Parts::new(pages, tasks, values.get("sharing")) else {
@@ -85,8 +100,9 @@ pub fn run<W: Work>(values: &Values, make: impl Fn() -> W) -> u32 {
         }
     };
     fork_all(tasks, |index| {
-        let picker = Picker::new(values, &parts, index);
-        task(values, &parts, file, index, picker, make())
+        let picker = Picker::new(values, parts, index);
+        let place = Place { file, parts, index };
+        task(values, place, picker, make(place))
     })
 }
 
@@ -146,19 +162,13 @@ fn fill(pages: u32, seed: u32) -> sys::Result<File> {
 }
 
 /// The life of one task of the crew.
-fn task<W: Work>(
-    values: &Values,
-    parts: &Parts,
-    file: File,
-    index: u32,
-    mut picker: Picker,
-    mut work: W,
-) -> u32 {
+fn task<W: Work>(values: &Values, place: Place, mut picker: Picker, mut work: W) -> u32 {
+    let Place { file, parts, index } = place;
     let Done { checksum, mut errors } = phases(values, index, || {
         let page = picker.next();
         work.operation(file, page, &mut picker.rng)
     });
-    for page in parts.to_check(index) {
+    for page in W::to_check(parts, index) {
         if !work.verify(file, page) {
             errors = errors.saturating_add(1);
         }
@@ -217,9 +227,11 @@ pub fn phases(values: &Values, index: u32, mut operation: impl FnMut() -> Option
 }
 
 /// How the pages of the file are shared out.
+#[derive(Clone, Copy)]
 pub struct Parts {
     pages: u32,
-    tasks: u32,
+    /// Tasks of the crew.
+    pub tasks: u32,
     /// Pages `0..common` belong to all tasks.
     common: u32,
     /// Pages of each task's own part; the parts follow the common one.
@@ -242,9 +254,21 @@ impl Parts {
         (sharing == 100 || own > 0).then_some(Parts { pages, tasks, common, own, sharing })
     }
 
-    /// The pages that task `index` looks at in the end: together the tasks see them all.
-    fn to_check(&self, index: u32) -> impl Iterator<Item = u32> + use<> {
+    /// Is this page common to all tasks?
+    pub fn is_common(&self, page: u32) -> bool {
+        page < self.common
+    }
+
+    /// Every so manieth page from `index` on.
+    fn in_turn(self, index: u32) -> impl Iterator<Item = u32> {
         (index..self.pages).step_by(self.tasks as usize)
+    }
+
+    /// The pages that task `index` works on: the common ones and its own, and for the last task those that nobody does.
+    pub fn of(self, index: u32) -> impl Iterator<Item = u32> {
+        let first = self.common + self.own * index;
+        let end = if index + 1 == self.tasks { self.pages } else { first + self.own };
+        (0..self.common).chain(first..end)
     }
 }
 
@@ -266,7 +290,7 @@ struct Cursor {
 }
 
 impl Picker {
-    fn new(values: &Values, parts: &Parts, index: u32) -> Picker {
+    fn new(values: &Values, parts: Parts, index: u32) -> Picker {
         let cursor = |first, pages, at| Cursor { first, pages, at };
         Picker {
             rng: Rng::new(values.get("seed"), index),

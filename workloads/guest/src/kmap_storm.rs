@@ -28,7 +28,7 @@ pub const LOAD: Load = Load {
         crew::THINK,
         crew::FOOTPRINT,
     ],
-    run: |values| crew::run(values, || Storm { words: values.get("len") / 4, hold: values.get("hold") }),
+    run: |values| crew::run(values, |_| Storm { words: values.get("len") / 4, hold: values.get("hold") }),
 };
 
 struct Storm {

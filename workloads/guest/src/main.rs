@@ -25,10 +25,13 @@ mod fault_zero;
 mod fork_cow;
 mod kmap_storm;
 mod lock;
+mod mapped_file;
 mod memory;
+mod mixed;
 mod mremap;
 mod munmap;
 mod pagecache_read;
+mod pagecache_write;
 mod pattern;
 mod peek;
 mod rng;
@@ -36,6 +39,7 @@ mod shm_many;
 mod swap;
 mod sys;
 mod syscall;
+mod written;
 
 use args::{Key, Values};
 
@@ -53,6 +57,7 @@ pub struct Load {
 const LOADS: &[&Load] = &[
     &kmap_storm::LOAD,
     &pagecache_read::LOAD,
+    &pagecache_write::LOAD,
     &fork_cow::LOAD,
     &syscall::LOAD,
     &fault_zero::LOAD,
@@ -61,6 +66,8 @@ const LOADS: &[&Load] = &[
     &shm_many::LOAD,
     &peek::LOAD,
     &swap::LOAD,
+    &mapped_file::LOAD,
+    &mixed::LOAD,
 ];
 
 /// Exit status when wrong data was seen.

@@ -19,6 +19,11 @@ impl Region {
         Ok(Region { address: sys::map(pages, syscall::PRIVATE)?, pages })
     }
 
+    /// Pages `first..first + pages` of a file, of which nobody else writes the same words meanwhile.
+    pub fn of_file(file: u32, first: u32, pages: u32) -> Result<Region> {
+        Ok(Region { address: sys::map_file(file, first, pages)?, pages })
+    }
+
     /// The same after a fork: the memory at the address that the parent had it at, which nobody else uses here.
     pub fn at(address: u32, pages: u32) -> Region {
         Region { address, pages }

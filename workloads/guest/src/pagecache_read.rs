@@ -28,7 +28,7 @@ pub const LOAD: Load = Load {
     ],
     run: |values| {
         let words = values.get("len") / 4;
-        crew::run(values, || Reader { words, buffer: [0; WORDS as usize] })
+        crew::run(values, |_| Reader { words, buffer: [0; WORDS as usize] })
     },
 };
 

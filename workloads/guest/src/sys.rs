@@ -225,6 +225,12 @@ pub fn write(file: u32, page: u32, offset: u32, words: &[u32]) -> Result<u32> {
     checked(unsafe { call(syscall::WRITE, file, page, buffer, off_len(offset, length)) })
 }
 
+/// Maps pages `first..first + pages` of a file; the address.
+pub fn map_file(file: u32, first: u32, pages: u32) -> Result<u32> {
+    // SAFETY: no pointers go in.
+    checked(unsafe { call(syscall::MAP_FILE, file, first, pages, 0) })
+}
+
 /// The wrapping sum of the words of a range of a page, mapped for `hold` rounds.
 /// A sum may look like an error: the caller compares it with what it has to be.
 pub fn touch(file: u32, page: u32, offset: u32, length: u32, hold: u32) -> u32 {
