@@ -3,7 +3,7 @@
 
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
-use crate::mm::swap;
+use crate::mm::{bounce, swap};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
 use crate::ptemap;
@@ -56,6 +56,14 @@ pub struct Options {
     pub pte: ptemap::Scheme,
     /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
     pub swap: u32,
+    /// `disk=`: pages of RAM that play the device of files; 0: there is none, and files stay in memory.
+    pub disk: u32,
+    /// `bounce=on`: the device does not reach all memory.
+    pub bounce: bool,
+    /// `bounce-limit=`: what it reaches, in bytes; unset: 4 GiB.
+    pub bounce_limit: Option<u32>,
+    /// `bounce-pages=`: pages that what it does not reach goes through.
+    pub bounce_pages: u32,
     /// `rmap=`: how reclaim finds the PTEs of a page.
     pub rmap: rmap::Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
@@ -84,7 +92,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -110,6 +118,10 @@ pub fn init() {
         pte: ptemap::Scheme::Lowmem,
         swap: 0,
         rmap: rmap::Scheme::Scan,
+        disk: 0,
+        bounce: false,
+        bounce_limit: None,
+        bounce_pages: 32,
         normal: None,
         paging: Paging::TwoLevel,
         cpus: NCPU,
@@ -148,6 +160,10 @@ pub fn init() {
             "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
             "swap" => options.swap = number(key, value, 0, swap::MOST),
             "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
+            "disk" => options.disk = number(key, value, 0, swap::MOST),
+            "bounce" => options.bounce = switch(key, value, "on", "off"),
+            "bounce-limit" => options.bounce_limit = Some(size(key, value)),
+            "bounce-pages" => options.bounce_pages = number(key, value, 1, bounce::MOST as u32),
             "normal" => options.normal = Some(size(key, value)),
             "paging" => {
                 let two_level = switch(key, value, "4g", "64g");
@@ -165,10 +181,17 @@ pub fn init() {
             _ => refuse!("command line: unknown key `{key}`; accepted: {KEYS}"),
         }
     }
-    if options.swap > 0 && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic) {
+    if options.disk > 0 && (options.irq_kmap || options.thread_kmap) {
         refuse!(
-            "command line: swap={} does not go with pte={}, whose tasks would wait for tables of others with one in their hands; accepted with it: pte=lowmem, pte=atomic",
+            "command line: disk={} does not go with irq-kmap=1 or thread-kmap=1, which read pages that have to be in memory; accepted: irq-kmap=0, thread-kmap=0",
+            options.disk
+        );
+    }
+    if options.swap + options.disk > 0 && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic) {
+        refuse!(
+            "command line: swap={} disk={} does not go with pte={}, whose tasks would wait for tables of others with one in their hands; accepted with it: pte=lowmem, pte=atomic",
             options.swap,
+            options.disk,
             options.pte.name()
         );
     }

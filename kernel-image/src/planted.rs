@@ -21,11 +21,17 @@ pub enum Of {
     Shootdown(&'static [Scheme]),
     /// These values of `rmap=`, with `swap=`.
     Rmap(&'static [rmap::Scheme]),
+    /// `bounce=` with this value.
+    Bounce(bool),
+    /// `disk=`, if there is one.
+    Disk(bool),
 }
 
 macro_rules! of {
     (kmap $($name:ident)*) => { Of::Kmap(&[$(Strategy::$name),*]) };
     (shootdown $($name:ident)*) => { Of::Shootdown(&[$(Scheme::$name),*]) };
+    (disk On) => { Of::Disk(true) };
+    (bounce On) => { Of::Bounce(true) };
     (rmap $($name:ident)*) => { Of::Rmap(&[$(rmap::Scheme::$name),*]) };
 }
 
@@ -132,6 +138,14 @@ faults! {
         /// A victim's PTEs are taken away and nobody flushes for it.
         SwapNoFlush "swap-no-flush",
     }
+    disk On, "disk=PAGES" {
+        /// A page counts as clean when the device has it, whatever was written meanwhile.
+        CleanLate "clean-late",
+    }
+    bounce On, "bounce=on" {
+        /// A bounce page goes back to the pool when it is filled, not when the device has it.
+        BounceEarly "bounce-early",
+    }
 }
 
 const NO_FAULT: u8 = u8::MAX;
@@ -152,14 +166,18 @@ pub fn init(options: &Options) {
         Of::Kmap(strategies) => strategies.contains(&options.kmap),
         Of::Shootdown(schemes) => schemes.contains(&options.shootdown),
         Of::Rmap(schemes) => options.swap > 0 && schemes.contains(&options.rmap),
+        Of::Bounce(on) => options.bounce == on,
+        Of::Disk(on) => (options.disk > 0) == on,
     };
     if !fits {
         refuse!(
-            "command line: fault={} belongs to {title}, not to kmap={} shootdown={} swap={}",
+            "command line: fault={} belongs to {title}, not to kmap={} shootdown={} swap={} disk={} bounce={}",
             fault.name(),
             options.kmap.name(),
             options.shootdown.name(),
-            options.swap
+            options.swap,
+            options.disk,
+            if options.bounce { "on" } else { "off" }
         );
     }
     PLANTED.store(fault as u8, Relaxed);

@@ -14,8 +14,8 @@ use crate::arch::insn;
 use crate::kmap::{self, Use};
 use crate::memlayout::{MMAP_BASE, PAGE_SIZE};
 use crate::mm::fault::{Access, Fault};
-use crate::mm::page_cache::{self, CreateError};
-use crate::mm::{self, AddressSpace, Frame, MapError, Protection, Sharing, user};
+use crate::mm::page_cache::{self, Absent, CreateError};
+use crate::mm::{self, AddressSpace, MapError, Protection, Sharing, user};
 use crate::{account, process, sched};
 
 fn code(result: Result<u32, i32>) -> i32 {
@@ -52,6 +52,15 @@ impl From<CreateError> for ErrorCode {
         ErrorCode(match e {
             CreateError::NoMemory => error::NO_MEMORY,
             CreateError::BadSize => error::INVALID,
+        })
+    }
+}
+
+impl From<Absent> for ErrorCode {
+    fn from(e: Absent) -> Self {
+        ErrorCode(match e {
+            Absent::NoPage => error::INVALID,
+            Absent::NoMemory => error::NO_MEMORY,
         })
     }
 }
@@ -147,67 +156,70 @@ pub fn create(pages: u32) -> i32 {
     code(page_cache::create(pages).map_err(errno))
 }
 
-/// A range within a file page.
-struct Part {
-    frame: Frame,
-    bytes: Range<u32>,
-}
-
-fn part(file: u32, page: u32, off_len: u32) -> Result<Part, i32> {
+/// The range within a page that `off_len` says.
+fn range(off_len: u32) -> Result<Range<u32>, i32> {
     let (offset, len) = (off_len & 0xffff, off_len >> 16);
     if len == 0 || offset + len > PAGE_SIZE {
         return Err(error::INVALID);
     }
-    let frame = page_cache::frame_of(file, page).ok_or(error::INVALID)?;
-    Ok(Part { frame, bytes: offset..offset + len })
+    Ok(offset..offset + len)
 }
 
 /// `read(file, page, buf, off_len) -> bytes`.
 pub fn read(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
-    code(part(file, page, off_len).and_then(|part| {
-        let len = part.bytes.len() as u32;
+    let copy = |frame, bytes: Range<u32>| {
+        let len = bytes.len() as u32;
         let _usable = user::prefault(buf, len, Access::Write).map_err(errno)?;
-        let mapping = kmap::map(part.frame, Use::File);
-        let from = (mapping.address() + part.bytes.start) as *const u8;
+        let mapping = kmap::map(frame, Use::File);
+        let from = (mapping.address() + bytes.start) as *const u8;
         // SAFETY: the range lies in one mapped page, and `prefault` made the buffer writable.
         unsafe { core::ptr::copy_nonoverlapping(from, buf as *mut u8, len as usize) };
         kmap::unmap(mapping);
         Ok(len)
+    };
+    code(range(off_len).and_then(|bytes| {
+        page_cache::with_page(file, page, Access::Read, |frame| copy(frame, bytes)).map_err(errno)?
     }))
 }
 
 /// `write(file, page, buf, off_len) -> bytes`.
 pub fn write(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
-    code(part(file, page, off_len).and_then(|part| {
-        let len = part.bytes.len() as u32;
+    let copy = |frame, bytes: Range<u32>| {
+        let len = bytes.len() as u32;
         let _usable = user::prefault(buf, len, Access::Read).map_err(errno)?;
-        let mapping = kmap::map(part.frame, Use::File);
-        let to = (mapping.address() + part.bytes.start) as *mut u8;
+        let mapping = kmap::map(frame, Use::File);
+        let to = (mapping.address() + bytes.start) as *mut u8;
         // SAFETY: the range lies in one mapped page, and `prefault` made the buffer readable.
         unsafe { core::ptr::copy_nonoverlapping(buf as *const u8, to, len as usize) };
         kmap::unmap(mapping);
         Ok(len)
+    };
+    code(range(off_len).and_then(|bytes| {
+        page_cache::with_page(file, page, Access::Write, |frame| copy(frame, bytes)).map_err(errno)?
     }))
 }
 
 /// `touch(file, page, off_len, hold) -> sum`.
 pub fn touch(file: u32, page: u32, off_len: u32, hold: u32) -> i32 {
-    let part = match part(file, page, off_len) {
-        Ok(part) if (part.bytes.start | part.bytes.end).is_multiple_of(4) => part,
+    let bytes = match range(off_len) {
+        Ok(bytes) if (bytes.start | bytes.end).is_multiple_of(4) => bytes,
         Ok(_) => return -error::INVALID,
         Err(error) => return -error,
     };
-    let mapping = kmap::map(part.frame, Use::File);
-    let first = sum(mapping.address(), &part.bytes);
-    for _ in 0..hold {
-        insn::pause();
-    }
-    let second = sum(mapping.address(), &part.bytes);
-    kmap::unmap(mapping);
-    if first != second {
-        account::data_errors(1);
-    }
-    first as i32
+    let look = |frame| {
+        let mapping = kmap::map(frame, Use::File);
+        let first = sum(mapping.address(), &bytes);
+        for _ in 0..hold {
+            insn::pause();
+        }
+        let second = sum(mapping.address(), &bytes);
+        kmap::unmap(mapping);
+        if first != second {
+            account::data_errors(1);
+        }
+        first
+    };
+    code(page_cache::with_page(file, page, Access::Read, look).map_err(errno))
 }
 
 /// Wrapping sum of the 32-bit words of a range of a mapped page.

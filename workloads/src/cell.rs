@@ -201,12 +201,14 @@ impl Cell {
             && !fault.breaks(self.strategy, &self.kernel)
         {
             return Err(KeyError::Contradiction(format!(
-                "fault: '{}' belongs to {}, but the strategy is {}, shootdown is {} and swap is {}; accepted with them are {}",
+                "fault: '{}' belongs to {}, but the strategy is {}, shootdown is {}, swap is {}, disk is {} and bounce is {}; accepted with them are {}",
                 fault.name,
                 fault.of(),
                 self.strategy.name(),
                 self.kernel.shootdown.name(),
                 self.kernel.swap,
+                self.kernel.disk,
+                if self.kernel.bounce { "on" } else { "off" },
                 self.faults()
             )));
         }

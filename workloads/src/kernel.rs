@@ -111,6 +111,14 @@ pub struct KernelOptions {
     pub swap: u32,
     /// How reclaim finds the PTEs of a page, one of [`RMAPS`].
     pub rmap: &'static str,
+    /// Pages of RAM that play the device of files; 0: files stay in memory.
+    pub disk: u32,
+    /// Does the device not reach all memory?
+    pub bounce: bool,
+    /// What it reaches in bytes; unset: 4 GiB.
+    pub bounce_limit: Option<u64>,
+    /// Pages that what it does not reach goes through.
+    pub bounce_pages: u32,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
     /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
     pub normal: Option<u64>,
@@ -142,6 +150,10 @@ impl Default for KernelOptions {
             thread_kmap: false,
             swap: 0,
             rmap: RMAPS[0].0,
+            disk: 0,
+            bounce: false,
+            bounce_limit: None,
+            bounce_pages: BOUNCE_PAGES,
             normal: None,
             paging: None,
             marks: Marks::On,
@@ -168,6 +180,8 @@ pub const AXES: &[(&str, &[&str])] = &[
 pub const RMAPS: &[(&str, &str)] =
     &[("scan", "all page tables of all processes, until as many PTEs are found as the page has owners")];
 
+/// Bounce pages when none are asked for, as in the emergency pool of Linux.
+const BOUNCE_PAGES: u32 = 32;
 const MIB: u64 = 1 << 20;
 /// From this much RAM on, some of it lies above 4 GiB.
 const ABOVE_4G: u64 = 0xe000_0000;
@@ -176,7 +190,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 23] = [
+    pub const KEYS: [&'static str; 27] = [
         "window",
         "slots",
         "when",
@@ -193,6 +207,10 @@ impl KernelOptions {
         "thread-kmap",
         "swap",
         "rmap",
+        "disk",
+        "bounce",
+        "bounce-limit",
+        "bounce-pages",
         "normal",
         "paging",
         "marks",
@@ -246,6 +264,10 @@ impl KernelOptions {
                     Err(format!("'{value}' is not accepted; accepted are {}", names.join(", ")))
                 }
             },
+            "disk" => number(value, 0, (1 << 20) - 1).map(|n| self.disk = n),
+            "bounce" => on_off(value).map(|on| self.bounce = on),
+            "bounce-limit" => size(value).map(|n| self.bounce_limit = Some(n)),
+            "bounce-pages" => number(value, 1, 64).map(|n| self.bounce_pages = n),
             "normal" => size(value).map(|n| self.normal = Some(n)),
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
@@ -256,10 +278,7 @@ impl KernelOptions {
             )
             .map(|m| self.marks = m),
             "entry-cr3" => switch(value).map(|on| self.entry_cr3 = on),
-            "preempt" => {
-                word(value, &[("on", true), ("off", false), ("true", true), ("false", false)], "on, off")
-                    .map(|on| self.preempt = on)
-            }
+            "preempt" => on_off(value).map(|on| self.preempt = on),
             "tick" => number(value, 1000, u32::MAX).map(|n| self.tick = Some(n)),
             "fault" if value == "none" => {
                 self.fault = None;
@@ -312,6 +331,11 @@ impl KernelOptions {
         })
     }
 
+    /// End of the memory that a device with `bounce=on` reaches.
+    pub fn bounce_limit(&self) -> u64 {
+        self.bounce_limit.unwrap_or(4 << 30)
+    }
+
     /// The kernel's command line.
     pub fn command_line(&self, strategy: Strategy, memory: u64, seed: u32) -> String {
         let mut words = vec![
@@ -341,6 +365,13 @@ impl KernelOptions {
         }
         if self.swap > 0 {
             words.push(format!("swap={} rmap={}", self.swap, self.rmap));
+        }
+        if self.disk > 0 {
+            words.push(format!("disk={}", self.disk));
+        }
+        if self.bounce {
+            words.push(format!("bounce=on bounce-pages={}", self.bounce_pages));
+            words.extend(self.bounce_limit.map(|bytes| format!("bounce-limit={}K", bytes / 1024)));
         }
         if let Some(bytes) = self.normal(memory) {
             words.push(format!("normal={}K", bytes / 1024));
@@ -372,6 +403,10 @@ impl KernelOptions {
 fn number(value: &str, low: u32, high: u32) -> Result<u32, String> {
     let n = value.parse().ok().filter(|n| (low..=high).contains(n));
     n.ok_or_else(|| format!("'{value}' is not accepted; accepted are {low} to {high}"))
+}
+
+fn on_off(value: &str) -> Result<bool, String> {
+    word(value, &[("on", true), ("off", false), ("true", true), ("false", false)], "on, off")
 }
 
 fn switch(value: &str) -> Result<bool, String> {

@@ -117,9 +117,15 @@ pub struct KernelSection {
     /// Pages of RAM that played the swap device.
     #[serde(default, skip_serializing_if = "is_zero_pages")]
     pub swap: u32,
+    /// Pages of RAM that played the device of files.
+    #[serde(default, skip_serializing_if = "is_zero_pages")]
+    pub disk: u32,
     /// How reclaim found the PTEs of a page; null without a swap device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rmap: Option<String>,
+    /// Bounce pages of the device, and what it reaches without; null: it reaches everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounce: Option<BounceSection>,
     /// End of the NORMAL zone in bytes; null: as far as the direct map reaches.
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
@@ -135,6 +141,17 @@ pub struct KernelSection {
     pub tick: Option<u32>,
     /// The planted fault.
     pub fault: Option<String>,
+}
+
+/// What the device does not reach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct BounceSection {
+    /// End of the memory that the device reaches, in bytes.
+    pub limit: u64,
+    /// Pages below that what lies above goes through.
+    pub pages: u32,
 }
 
 fn usual_preempt() -> bool {
@@ -271,7 +288,11 @@ impl Config {
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
                 swap: kernel.swap,
+                disk: kernel.disk,
                 rmap: (kernel.swap > 0).then(|| kernel.rmap.into()),
+                bounce: kernel
+                    .bounce
+                    .then(|| BounceSection { limit: kernel.bounce_limit(), pages: kernel.bounce_pages }),
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 marks: kernel.marks == Marks::On,
@@ -417,6 +438,18 @@ pub struct Row {
     /// Pages copied back from the swap device.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub swap_ins: u64,
+    /// Pages of files read from the device.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub file_ins: u64,
+    /// Pages of files written to the device.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub file_outs: u64,
+    /// Pages that went to a device or came from it through a bounce page.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bounces: u64,
+    /// Times a task found no bounce page and slept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bounce_waits: u64,
     pub invlpg: u64,
     pub cr3_loads: u64,
     pub global_flushes: u64,
@@ -493,6 +526,10 @@ impl Row {
             ptes_visited: region.guest(Counter::PtesVisited),
             reclaimed: region.guest(Counter::Reclaimed),
             swap_ins: region.guest(Counter::SwapIns),
+            file_ins: region.guest(Counter::FileIns),
+            file_outs: region.guest(Counter::FileOuts),
+            bounces: region.guest(Counter::Bounces),
+            bounce_waits: region.guest(Counter::BounceWaits),
             invlpg: count.invlpg,
             cr3_loads: count.cr3_loads,
             global_flushes: count.global_flushes,

@@ -114,6 +114,10 @@ pub enum Of {
     Shootdowns(&'static [Shootdown]),
     /// Reclaim, where there is a swap device.
     Swap,
+    /// Files that come from the device and go there.
+    Disk,
+    /// Bounce pages.
+    Bounce,
 }
 
 /// A way to get a strategy wrong, planted in the kernel on demand (`fault=`).
@@ -137,6 +141,8 @@ const LAZY: Of = Of::Shootdowns(&[Shootdown::Lazy]);
 const TLB_GEN: Of = Of::Shootdowns(&[Shootdown::TlbGen]);
 
 const SWAP: Of = Of::Swap;
+const DISK: Of = Of::Disk;
+const BOUNCE: Of = Of::Bounce;
 
 const fn fault(name: &'static str, of: Of, description: &'static str) -> Fault {
     Fault { name, of, description }
@@ -177,6 +183,12 @@ pub const FAULTS: &[Fault] = &[
     fault("gen-late", TLB_GEN, "the generation that a processor notes is read after its flush"),
     fault("swap-copy-first", SWAP, "a page is copied to the swap device before its translations are flushed"),
     fault("swap-no-flush", SWAP, "a page goes to the swap device and nobody's TLB is flushed"),
+    fault(
+        "clean-late",
+        DISK,
+        "a page of a file counts as clean when the device has it, whatever was written meanwhile",
+    ),
+    fault("bounce-early", BOUNCE, "a bounce page goes back to the pool before the device has it"),
 ];
 
 impl Fault {
@@ -191,7 +203,7 @@ impl Fault {
             let names: Vec<_> = FAULTS.iter().filter(|f| f.of == of).map(|f| f.name).collect();
             format!("{} ({})", names.join(", "), of.names(", "))
         };
-        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN, SWAP];
+        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN, SWAP, DISK, BOUNCE];
         format!("none, {}", all.map(of).join(", "))
     }
 
@@ -206,6 +218,8 @@ impl Fault {
             Of::Strategies(of) => of.contains(&strategy),
             Of::Shootdowns(of) => of.contains(&kernel.shootdown),
             Of::Swap => kernel.swap > 0,
+            Of::Disk => kernel.disk > 0,
+            Of::Bounce => kernel.bounce && kernel.swap + kernel.disk > 0,
         }
     }
 }
@@ -217,6 +231,8 @@ impl Of {
             Of::Shootdowns(of) if of.len() == Shootdown::ALL.len() => vec!["any shootdown"],
             Of::Shootdowns(of) => of.iter().map(|s| s.name()).collect(),
             Of::Swap => vec!["swap=PAGES"],
+            Of::Bounce => vec!["bounce=on with a device"],
+            Of::Disk => vec!["disk=PAGES"],
         };
         names.join(between)
     }

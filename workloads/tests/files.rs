@@ -75,12 +75,79 @@ fn mapped_files_need_their_shootdowns() {
 
 #[test]
 fn adversaries_and_page_tables_in_highmem_do_not_show_in_mapped_files() {
-    let of = |pairs: &[(&str, &str)]| checksum(MAPPED, &[&[("cpus", "2")], pairs].concat());
+    let of = |pairs: &[(&str, &str)]| checksum(MAPPED, &[&[("cpus", "2")][..], pairs].concat());
     let expected = of(&[]);
     assert_eq!(of(&[("tlb.adversary", "fill"), ("paging", "64g")]), expected);
     assert_eq!(of(&[("tlb.adversary", "keep")]), expected);
     assert_eq!(of(&[("pte", "kmap")]), expected);
     assert_eq!(of(&[("pte", "atomic")]), expected);
+}
+
+/// 148 frames of HIGHMEM, and a device beyond what bounces.
+const DISK: &[(&str, &str)] = &[
+    ("mem", "16M"),
+    ("normal", "8M"),
+    ("disk", "1900"),
+    ("bounce", "on"),
+    ("bounce-limit", "8M"),
+    ("footprint", "1"),
+];
+
+#[test]
+fn files_that_are_larger_than_memory_hold_what_they_hold_in_memory() {
+    for load in [WRITES, MAPPED, MIXED] {
+        // All loads have a file of 200 pages and more then.
+        let load = [load, &[("tasks", "4"), ("pages", if load == MAPPED { "14" } else { "220" })]].concat();
+        let expected = checksum(&load, &[("cpus", "1"), ("footprint", "1")]);
+        for pairs in [
+            &[("cpus", "1"), ("strategy", "atomic"), ("bounce", "off")][..],
+            &[("cpus", "4"), ("strategy", "batched"), ("paging", "64g"), ("tlb.adversary", "fill")],
+            &[
+                ("cpus", "2"),
+                ("strategy", "deferred-seq"),
+                ("disk", "1700"),
+                ("swap", "200"),
+                ("bounce-pages", "1"),
+            ],
+        ] {
+            let row = sound(&[&load[..], DISK, pairs].concat());
+            assert_eq!(row.checksum.as_ref(), Some(&expected), "{pairs:?}");
+            assert!(
+                row.file_ins > 0 && row.file_outs > 0 && row.reclaimed > 0,
+                "{pairs:?}: {}",
+                row.file_ins
+            );
+            assert_eq!(row.bounces > 0, pairs[2] != ("bounce", "off"), "{pairs:?}");
+        }
+    }
+}
+
+#[test]
+fn faults_of_the_device_are_caught_by_the_data() {
+    let small = [
+        WRITES,
+        &[("pages", "200"), ("tasks", "4"), ("ops", "80"), ("cpus", "4")],
+        DISK,
+        &[("disk", "1984")],
+    ];
+    for (fault, hard) in
+        [("bounce-early", &[][..]), ("clean-late", &[("hot", "80"), ("writes", "90"), ("bounce", "off")][..])]
+    {
+        let row = |seed, fault| {
+            outcome(&[&small.concat()[..], hard, &[("seed", seed), ("fault", fault)]].concat()).row
+        };
+        let seed = ["1", "2", "3", "4"].into_iter().find(|seed| row(seed, fault).data_errors > 0);
+        let Some(seed) = seed else { panic!("{fault}: nothing shows") };
+        assert_eq!(row(seed, "none").problems(), Vec::<String>::new(), "without {fault}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let console = |pairs: &[(&str, &str)]| outcome(&[WRITES, DISK, pairs].concat()).console;
+    assert!(console(&[("thread-kmap", "1")]).contains("accepted: irq-kmap=0, thread-kmap=0"));
+    assert!(console(&[("disk", "5000")]).contains("accepted: more memory or a smaller swap= or disk="));
+    assert!(console(&[("disk", "100")]).contains("cannot make a file of 256 pages"));
 }
 
 #[test]

@@ -84,6 +84,41 @@ fn without_a_device_a_task_ends_when_memory_does() {
     assert!(outcome.console.contains("killed"), "{}", outcome.console);
 }
 
+/// The last 4 MiB of memory, where HIGHMEM and the device are, are beyond what the device reaches.
+const BOUNCE: &[(&str, &str)] = &[("bounce", "on"), ("bounce-limit", "8M"), ("cpus", "2")];
+
+#[test]
+fn pages_that_the_device_does_not_reach_go_through_bounce_pages() {
+    let of = |pairs: &[(&str, &str)]| row(&[BOUNCE, pairs].concat());
+    let off = of(&[("bounce", "off")]);
+    assert_eq!((off.bounces, off.bounce_waits), (0, 0));
+    for strategy in ["atomic", "batched", "deferred-seq"] {
+        let on = of(&[("strategy", strategy), ("paging", "64g")]);
+        // All that went or came, and nothing twice.
+        assert!(
+            on.bounces >= on.swap_ins && on.bounces <= 2 * (on.swap_ins + on.reclaimed),
+            "{}",
+            on.bounces
+        );
+        assert_eq!(on.checksum, off.checksum, "{strategy}");
+    }
+    // 4 GiB, if nothing is said: below that nothing bounces.
+    let pairs = [("bounce", "on"), ("cpus", "2")];
+    assert_eq!(row(&pairs).bounces, 0);
+}
+
+#[test]
+fn a_pool_of_one_page_makes_tasks_wait() {
+    let one = row(&[BOUNCE, &[("bounce-pages", "1"), ("cpus", "4")]].concat());
+    assert!(one.bounce_waits > 0 && one.bounces > 0);
+}
+
+#[test]
+fn a_limit_below_all_free_memory_is_refused() {
+    let console = outcome(&with(&[BOUNCE, &[("bounce-limit", "1M")]].concat())).console;
+    assert!(console.contains("accepted: a larger bounce-limit="), "{console}");
+}
+
 /// A race needs luck: the fault must show itself under at least one of these seeds.
 const SEEDS: [&str; 4] = ["1", "2", "3", "4"];
 

@@ -175,6 +175,14 @@ codes! {
         Reclaimed = 11 "reclaimed",
         /// Pages copied back from the swap device.
         SwapIns = 12 "swap_ins",
+        /// Pages that went to a device or came from it through a bounce page.
+        Bounces = 13 "bounces",
+        /// Times a task found no bounce page and slept.
+        BounceWaits = 14 "bounce_waits",
+        /// Pages of files read from the device.
+        FileIns = 15 "file_ins",
+        /// Pages of files written to the device.
+        FileOuts = 16 "file_outs",
     }
 }
 

@@ -131,7 +131,7 @@ fn bring(space: &AddressSpace, area: Area, address: u32, table: &mut Table) -> R
 fn new_content(area: Area, address: u32, table: &mut Table) -> Option<Frame> {
     match area.page_of_file(address) {
         None => table.across(zeroed_frame),
-        Some((file, page)) => table.across(|| page_cache::owned(file, page)),
+        Some((file, page)) => table.across(|| page_cache::owned(file, page).ok()),
     }
 }
 

@@ -9,9 +9,10 @@
 //!  address_space  root, areas and PTEs of a process, its threads, who has it loaded
 //!  fault, fork, protect, mremap, user, peek: on top of it
 //!  swap, reclaim  the swap device; who has to go there
+//!  device, bounce what is written there; what it does not reach
 //!  swapped        what that means for PTEs; spaces: whose they are
 //!  switch, flush  what a context switch and an invalidation do to TLBs
-//!  page_cache     files
+//!  page_cache     files; stored: those that are larger than memory
 //! ```
 //!
 //! Kernel stacks and the kernel's own tables are in low memory, and page tables
@@ -20,6 +21,8 @@
 
 mod address_space;
 mod area;
+pub mod bounce;
+mod device;
 pub mod fault;
 pub mod flush;
 mod fork;
@@ -33,6 +36,7 @@ pub mod peek;
 mod protect;
 mod reclaim;
 pub mod spaces;
+mod stored;
 pub mod swap;
 mod swapped;
 mod switch;
@@ -88,7 +92,9 @@ pub fn init() {
     let (cr3, cr4) = kernel_root();
     paging::enter(cr3, cr4);
     kmap::init(options, window, slots);
+    device::init(options);
     swap::init();
+    bounce::init(options);
     kmap::cpu_up(0);
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!  0      4      8      12     16     20     24     28     32
 //!  +------+------+------+------+------+------+------+------+
-//!  | count| kva  | next | file | index| kind | pins | spare|
+//!  | count| kva  | next | file | index| kind | pins | flags|
 //!  +------+------+------+------+------+------+------+------+
 //! ```
 //!
@@ -67,12 +67,12 @@ pub struct Page {
     file: AtomicU32,
     /// Index within the file.
     index: AtomicU32,
-    /// What reclaim may do with it: [`KEPT`] or [`ANONYMOUS`].
+    /// What reclaim may do with it: [`KEPT`], [`ANONYMOUS`] or [`CACHED`].
     kind: AtomicU32,
     /// System calls that rely on its being where it is (`user`).
     pins: AtomicU32,
-    /// Fills the 32 bytes.
-    _spare: AtomicU32,
+    /// Of a page of a file: [`DIRTY`], [`USED`].
+    flags: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Page>() == 32);
@@ -81,6 +81,14 @@ const _: () = assert!(size_of::<Page>() == 32);
 const KEPT: u32 = 0;
 /// It is private memory of processes, and can be written to the swap device.
 const ANONYMOUS: u32 = 1;
+
+/// It is a page of a file that has a place on the device.
+const CACHED: u32 = 2;
+
+/// The device does not have what it holds.
+const DIRTY: u32 = 1 << 0;
+/// It was asked for since reclaim last looked.
+const USED: u32 = 1 << 1;
 
 static ARRAY: AtomicPtr<Page> = AtomicPtr::new(core::ptr::null_mut());
 
@@ -99,6 +107,7 @@ impl Page {
         self.index.store(0, Relaxed);
         self.kind.store(KEPT, Relaxed);
         self.pins.store(0, Relaxed);
+        self.flags.store(0, Relaxed);
     }
 
     /// Number of owners.
@@ -149,6 +158,49 @@ impl Page {
         self.index.store(index, Relaxed);
     }
 
+    /// The same, of a file that has a place on the device. Said of a frame that nobody else knows yet; until it is freed.
+    pub fn set_cached(&self, file: u32, index: u32) {
+        self.set_file(file, index);
+        self.flags.store(0, Relaxed);
+        self.kind.store(CACHED, Relaxed);
+    }
+
+    /// Is it a page of such a file?
+    #[inline]
+    pub fn is_cached(&self) -> bool {
+        self.kind.load(Relaxed) == CACHED
+    }
+
+    /// File and index within it, if it is a page of such a file.
+    pub fn place_in_file(&self) -> Option<(u32, u32)> {
+        self.is_cached().then(|| (self.file.load(Relaxed) - 1, self.index.load(Relaxed)))
+    }
+
+    /// The device does not have what it holds.
+    pub fn set_dirty(&self) {
+        self.flags.fetch_or(DIRTY, Relaxed);
+    }
+
+    /// Does it not?
+    pub fn is_dirty(&self) -> bool {
+        self.flags.load(Relaxed) & DIRTY != 0
+    }
+
+    /// The device is about to have it.
+    pub fn set_clean(&self) {
+        self.flags.fetch_and(!DIRTY, Relaxed);
+    }
+
+    /// Somebody has asked for it.
+    pub fn set_used(&self) {
+        self.flags.fetch_or(USED, Relaxed);
+    }
+
+    /// Has somebody, since the last time?
+    pub fn take_used(&self) -> bool {
+        self.flags.fetch_and(!USED, Relaxed) & USED != 0
+    }
+
     /// Declares it private memory of processes: what reclaim may take. Said of a frame that nobody else knows yet; until it
     /// is freed.
     pub fn set_anonymous(&self) {
@@ -157,8 +209,8 @@ impl Page {
 
     /// May reclaim take it? A look without a lock: the page may be another's already.
     #[inline]
-    pub fn is_anonymous(&self) -> bool {
-        self.kind.load(Relaxed) == ANONYMOUS
+    pub fn can_go(&self) -> bool {
+        self.kind.load(Relaxed) != KEPT
     }
 
     /// It is free from now on.

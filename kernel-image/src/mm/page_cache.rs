@@ -1,18 +1,20 @@
-//! Files: sets of page-cache pages that live until the machine stops.
+//! Files: sets of pages that live until the machine stops, and the page cache.
 //!
 //! ```text
 //!  file n -> index frames (low) -> frames of 1024 numbers (low) -> pages (HIGHMEM first)
 //! ```
 //!
 //! All pages of a file are allocated and cleared when it is created, so the
-//! index never changes afterwards and is read without a lock. A page's content
-//! is reached only through the chosen kmap, and through the PTEs of processes that
-//! have mapped the file. Its frames stay its own as long as the machine runs: reclaim leaves them alone.
+//! index never changes afterwards and is read without a lock. With `disk=PAGES` files
+//! have places on the device instead, and pages come and go (`stored`). A page's
+//! content is reached only through the chosen kmap, and through the PTEs of processes
+//! that have mapped the file.
 
+use super::fault::Access;
 use super::page::{Frame, PAGE_SIZE};
-use super::{direct_map, fault, frame, kernel_space};
+use super::{direct_map, fault, frame, kernel_space, stored};
 use crate::sync::SpinLock;
-use core::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Release};
+use core::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// Most files.
 pub const FILES: usize = 64;
@@ -29,15 +31,41 @@ struct File {
 }
 
 static TABLE: [File; FILES] = [const { File { top: AtomicU32::new(0), pages: AtomicU32::new(0) } }; FILES];
-/// Files created so far, under creation or finished.
-static USED: SpinLock<usize> = SpinLock::new(0);
+/// Where each file begins on the device, if it has a place there.
+static BEGINS: [AtomicU32; FILES] = [const { AtomicU32::new(0) }; FILES];
+
+/// What was given to files so far.
+struct Used {
+    /// Files, under creation or finished.
+    files: usize,
+    /// Pages of the device that are left, and the first of them.
+    device: u32,
+    next: u32,
+}
+
+static USED: SpinLock<Used> = SpinLock::new(Used { files: 0, device: 0, next: 0 });
+/// Pages of the device for files; 0: files stay in memory.
+static DEVICE: AtomicU32 = AtomicU32::new(0);
+
+/// Do files have places on the device, so that their pages come and go?
+#[inline(always)]
+pub fn is_stored() -> bool {
+    DEVICE.load(Relaxed) != 0
+}
+
+/// The pages of the device that are for files; at boot.
+pub fn set_device(first: u32, pages: u32) {
+    DEVICE.store(pages, Relaxed);
+    let mut used = USED.lock();
+    (used.device, used.next) = (pages, first);
+}
 
 /// Why a file could not be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CreateError {
     /// No pages, or more than [`PAGES`].
     BadSize,
-    /// No frames, or [`FILES`] files exist.
+    /// No frames, no room on the device, or [`FILES`] files exist.
     NoMemory,
 }
 
@@ -52,13 +80,15 @@ pub fn create(pages: u32) -> Result<u32, CreateError> {
     if pages == 0 || pages > PAGES {
         return Err(CreateError::BadSize);
     }
-    let number = {
+    let (number, place) = {
         let mut used = USED.lock();
-        if *used == FILES {
+        if used.files == FILES || is_stored() && used.device < pages {
             return Err(CreateError::NoMemory);
         }
-        *used += 1;
-        *used - 1
+        used.files += 1;
+        used.device = used.device.saturating_sub(pages);
+        used.next += pages;
+        (used.files - 1, used.next - pages)
     };
     let top = kernel_space::cleared_table().ok_or(CreateError::NoMemory)?.phys() as u32;
     if fill(number as u32, top, pages).is_none() {
@@ -66,6 +96,7 @@ pub fn create(pages: u32) -> Result<u32, CreateError> {
         return Err(CreateError::NoMemory);
     }
     TABLE[number].top.store(top, Release);
+    BEGINS[number].store(place, Release);
     TABLE[number].pages.store(pages, Release);
     Ok(number as u32)
 }
@@ -75,6 +106,10 @@ fn fill(number: u32, top: u32, pages: u32) -> Option<()> {
         let index = word(top, i / PER_FRAME);
         if index.load(Acquire) == 0 {
             index.store(kernel_space::cleared_table()?.phys() as u32, Release);
+        }
+        if is_stored() {
+            word(index.load(Acquire), i).store(stored::HOLE, Release);
+            continue;
         }
         let page = fault::zeroed_frame()?;
         page.page().set_file(number, i);
@@ -92,7 +127,7 @@ fn discard(top: u32) {
         }
         for j in 0..PER_FRAME {
             let page = word(index, j).load(Acquire);
-            if page == 0 {
+            if page == 0 || stored::is_word(page) {
                 break;
             }
             frame::put(Frame(page));
@@ -107,19 +142,69 @@ pub fn pages(file: u32) -> u32 {
     TABLE.get(file as usize).map_or(0, |file| file.pages.load(Acquire))
 }
 
-/// The frame of page `page` of file `file`, with the caller as an owner more.
-pub fn owned(file: u32, page: u32) -> Option<Frame> {
-    let frame = frame_of(file, page)?;
-    frame.page().get();
-    Some(frame)
-}
-
-/// The frame of page `page` of file `file`, if both exist.
-pub fn frame_of(file: u32, page: u32) -> Option<Frame> {
+/// The word of a page in the index, if there is such a page.
+fn entry(file: u32, page: u32) -> Option<&'static AtomicU32> {
     let file = TABLE.get(file as usize)?;
     if page >= file.pages.load(Acquire) {
         return None;
     }
-    let index = word(file.top.load(Acquire), page / PER_FRAME).load(Acquire);
-    Some(Frame(word(index, page).load(Acquire)))
+    Some(word(word(file.top.load(Acquire), page / PER_FRAME).load(Acquire), page))
+}
+
+/// Where page `page` of file `file` is noted and stored, if both exist.
+pub(super) fn place(file: u32, page: u32) -> Option<stored::Place> {
+    let word = entry(file, page)?;
+    Some(stored::Place { word, page: BEGINS[file as usize].load(Acquire) + page })
+}
+
+/// The frame of page `page` of file `file`, if both exist and its frame is its own for good.
+pub fn frame_of(file: u32, page: u32) -> Option<Frame> {
+    let number = entry(file, page)?.load(Acquire);
+    (!stored::is_word(number)).then_some(Frame(number))
+}
+
+/// Why a page of a file cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// There is no such file, or it is shorter.
+    NoPage,
+    /// There was no frame for it.
+    NoMemory,
+}
+
+/// The frame of page `page` of file `file`, with the caller as an owner more.
+pub fn owned(file: u32, page: u32) -> Result<Frame, Absent> {
+    if let Some(frame) = frame_of(file, page) {
+        frame.page().get();
+        return Ok(frame);
+    }
+    let place = place(file, page).ok_or(Absent::NoPage)?;
+    stored::get(file, page, &place).ok_or(Absent::NoMemory)
+}
+
+/// Calls `work`, which reads or writes page `page` of file `file`, with its frame. The page stays in memory so long.
+#[inline(always)]
+pub fn with_page<R>(
+    file: u32,
+    page: u32,
+    access: Access,
+    work: impl FnOnce(Frame) -> R,
+) -> Result<R, Absent> {
+    if let Some(frame) = frame_of(file, page) {
+        return Ok(work(frame));
+    }
+    let frame = owned(file, page)?;
+    let result = work(frame);
+    if access == Access::Write {
+        frame.page().set_dirty();
+    }
+    frame::put(frame);
+    Ok(result)
+}
+
+/// A mapping of a frame loses the right to write it.
+pub(super) fn was_writable(frame: Frame) {
+    if is_stored() && frame.page().is_cached() {
+        frame.page().set_dirty();
+    }
 }

@@ -34,7 +34,7 @@ impl Drop for Pinned {
 pub fn pin(space: &AddressSpace, address: u32) -> Result<Option<Pinned>, Fault> {
     let area = space.area(address).ok_or(Fault::BadAddress)?;
     if let Some((file, page)) = area.page_of_file(address) {
-        return page_cache::owned(file, page).map(|frame| Some(Pinned(frame))).ok_or(Fault::NoMemory);
+        return page_cache::owned(file, page).map(|frame| Some(Pinned(frame))).map_err(|_| Fault::NoMemory);
     }
     let Some(mut table) = space.lookup(address, Role::Only) else { return Ok(None) };
     loop {

@@ -9,7 +9,7 @@
 use super::address_space::AddressSpace;
 use super::area::{self, MapError, Protection, Sharing};
 use super::flush::Scope;
-use super::page_table as pt;
+use super::{page_cache, page_table as pt};
 use crate::ptemap::Role;
 use crate::shootdown;
 
@@ -26,6 +26,7 @@ pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protectio
             match protection {
                 Protection::ReadOnly if slot.read().has(pt::P | pt::RW) => {
                     slot.change(pt::RW, 0);
+                    page_cache::was_writable(slot.read().frame());
                     (changed, last) = (changed + 1, address);
                 }
                 Protection::ReadWrite if shared() => slot.change(0, pt::RW | pt::D),

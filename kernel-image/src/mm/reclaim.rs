@@ -2,15 +2,16 @@
 //! not used lately from whoever has them, and writing them to the swap device.
 //!
 //! *Who is taken.* A hand goes round all frames, as `shrink_mmap` of Linux 2.2
-//! does, and stops at anonymous pages of private areas. Their PTEs are looked
+//! does, and stops at anonymous pages of private areas, and at pages of files that have a
+//! place on the device (`stored`). The PTEs of the former are looked
 //! up (`rmap`); if one of them has its accessed bit set, all are cleared and
 //! the page has a second chance until the hand comes again. The bit is cleared
 //! without a flush, as in Linux: a processor that has the translation in its TLB
 //! sets the bit no more, and a page in use looks unused. That costs a page that
-//! is read back at once, nothing else. Shared areas, files, page tables and
-//! stacks stay where they are.
+//! is read back at once, nothing else. Shared areas, page tables, stacks and what is mapped
+//! of files stay where they are.
 //!
-//! *How.* In this order, for one page:
+//! *How.* In this order, for one anonymous page:
 //!
 //! 1. a page of the device is reserved, *being written*;
 //! 2. each PTE is replaced by an entry that names it, under the lock of its
@@ -36,7 +37,7 @@ use super::area::{Area, Sharing};
 use super::flush::Scope;
 use super::page::Frame;
 use super::swap::{self, Place};
-use super::{frame, is_low};
+use super::{frame, is_low, page_cache, stored};
 use crate::arch::insn;
 use crate::mm::frame::Want;
 use crate::planted::{self, Fault};
@@ -63,7 +64,7 @@ static HAND: SpinLock<Hand> = SpinLock::new(Hand { next: 0, end: 0 });
 /// A frame for user memory, of undefined content; `None` if memory and device are used up.
 pub fn user_frame() -> Option<Frame> {
     let want = kmap::wanted_frames();
-    if swap::is_on() {
+    if swap::is_on() || page_cache::is_stored() {
         make_room(want);
     }
     frame::alloc(want)
@@ -86,7 +87,7 @@ fn make_room(want: Want) {
     );
     for _ in 0..PATIENCE {
         let spare = frame::spare(want);
-        if spare >= LOW || swap::is_full() {
+        if spare >= LOW || swap::is_full() && !page_cache::is_stored() {
             return;
         }
         if shrink(want, HIGH - spare) == 0 {
@@ -105,6 +106,8 @@ fn shrink(want: Want, wanted: u32) -> u32 {
             Some(frame) if want == Want::Low && !is_low(frame) => {}
             Some(frame) => match evict(frame) {
                 Ok(gone) => freed += u32::from(gone),
+                // Pages of files may still go.
+                Err(Full) if page_cache::is_stored() => {}
                 Err(Full) => break,
             },
         }
@@ -119,7 +122,7 @@ fn next_candidate() -> Option<Frame> {
         while hand.next < hand.end {
             let frame = Frame(hand.next);
             hand.next += 1;
-            if frame.page().is_anonymous() {
+            if frame.page().can_go() {
                 return Some(frame);
             }
         }
@@ -136,6 +139,11 @@ struct Full;
 
 /// Takes a frame from its owners if none has used it lately: is it free?
 fn evict(frame: Frame) -> Result<bool, Full> {
+    if frame.page().is_cached() {
+        let gone = stored::evict(frame);
+        marks::count(Counter::Reclaimed, u32::from(gone));
+        return Ok(gone);
+    }
     let found = rmap::find(frame);
     marks::count(Counter::PtesVisited, found.visited());
     if found.is_empty() || found.accessed() {

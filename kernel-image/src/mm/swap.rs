@@ -1,6 +1,4 @@
-//! The swap device: a range of RAM that the zones do not hand out (`swap=PAGES`),
-//! in pages. What a disk would do by DMA the processor does by a copy, through
-//! two kmaps of the strategy in use; seeking, queues and a driver are left out.
+//! The swap device: the pages of the device that private memory goes to (`swap=PAGES`).
 //!
 //! *The map* has a word for each page of the device: how many owners it has,
 //! and whether it is being written. Owners are PTEs that name the page (an
@@ -17,12 +15,11 @@
 //!
 //! The lock of the map is a leaf.
 
-use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
-use super::{direct_map, fault, reclaim};
+use super::{device, direct_map, frame, reclaim};
 use crate::sched::WaitQueue;
 use crate::sync::SpinLock;
-use crate::{kmap, marks};
+use crate::marks;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use shootdown_abi::Counter;
 
@@ -35,8 +32,6 @@ pub struct Place(pub u32);
 
 /// Pages of the device; 0: there is none.
 static PAGES: AtomicU32 = AtomicU32::new(0);
-/// The frame that plays page 0; the others follow.
-static FIRST: AtomicU32 = AtomicU32::new(0);
 
 /// Bit of a word of the map: the page is being written.
 const BUSY: u32 = 1 << 31;
@@ -79,9 +74,8 @@ pub fn is_on() -> bool {
     PAGES.load(Relaxed) != 0
 }
 
-/// Where the device lies; at boot, when RAM is divided.
-pub fn set_device(first: Frame, pages: u32) {
-    FIRST.store(first.0, Relaxed);
+/// How large it is; at boot, when RAM is divided.
+pub fn set_pages(pages: u32) {
     PAGES.store(pages, Relaxed);
 }
 
@@ -96,18 +90,6 @@ pub fn init() {
     // SAFETY: just allocated, in the direct map.
     unsafe { direct_map(table.phys() as u32).write_bytes(0, (frames * PAGE_SIZE) as usize) };
     MAP.lock().table = table.phys() as u32;
-    for i in 0..pages {
-        let page = frame_of(Place(i)).page();
-        page.first_use();
-        page.set_count(1);
-    }
-    if kmap::wanted_frames() == Want::High {
-        frame::keep_low();
-    }
-}
-
-fn frame_of(place: Place) -> Frame {
-    Frame(FIRST.load(Relaxed) + place.0)
 }
 
 /// Has every page of the device an owner?
@@ -147,7 +129,7 @@ pub fn put(place: Place) {
 
 /// Copies `frame` to a page that the caller has reserved.
 pub fn write(place: Place, frame: Frame) {
-    fault::copy_page(frame, frame_of(place));
+    device::write(frame, place.0);
 }
 
 /// What the caller has reserved is written, or not needed: it is no longer an owner.
@@ -170,7 +152,7 @@ pub fn read(place: Place) -> Option<Frame> {
     }
     drop(map);
     let frame = reclaim::user_frame()?;
-    fault::copy_page(frame_of(place), frame);
+    device::read(place.0, frame);
     marks::count(Counter::SwapIns, 1);
     Some(frame)
 }

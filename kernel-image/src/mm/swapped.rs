@@ -6,7 +6,7 @@
 use super::address_space::AddressSpace;
 use super::area::Sharing;
 use super::fault::Access;
-use super::frame;
+use super::{frame, page_cache};
 use super::page::Frame;
 use super::page_table::{self as pt, Entry};
 use super::swap::{self, Place};
@@ -132,6 +132,9 @@ pub(super) fn unpin(frame: Frame) {
 /// An entry that is in no table and no TLB any more: its frame or its page of the device loses an owner.
 pub(super) fn give_up(entry: Entry) {
     if entry.present() {
+        if entry.has(pt::RW) {
+            page_cache::was_writable(entry.frame());
+        }
         frame::put(entry.frame());
     } else if let Some(place) = entry.place() {
         swap::put(place);

@@ -12,7 +12,7 @@
 //!
 //! Everything below 1 MiB is left alone: the BIOS's tables, the application
 //! processors' start code. The page array goes to NORMAL if there is one large
-//! enough, so that DMA stays free. The swap device (`swap=`) is cut off the end of
+//! enough, so that DMA stays free. The device (`swap=`, `disk=`) is cut off the end of
 //! RAM, or of what the direct map reaches under a strategy that maps nothing
 //! else. What does not fit is refused with the sum.
 
@@ -21,7 +21,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::frame::{self, DMA_END, Zone};
 use super::page::{self, Frame, PAGE_SIZE, Page};
 use super::page_table::Format;
-use super::{LOW_FRAMES, direct_map, swap};
+use super::{LOW_FRAMES, device, direct_map, page_cache, swap};
 use crate::cmdline::Options;
 use crate::memlayout::{self, WINDOW_END};
 use crate::multiboot::{self, Region};
@@ -32,7 +32,7 @@ const MIB: u64 = 1 << 20;
 const GRAIN: u64 = 4 * MIB;
 /// What the kernel needs of low memory besides the page array, at least.
 const LEAST_LOW: u64 = 4 * MIB;
-/// What the swap device has to leave of the RAM that it is cut off.
+/// What the device has to leave of the RAM that it is cut off.
 const LEAST_BESIDE: u64 = MIB;
 
 /// RAM that the format can address, as whole frames.
@@ -66,33 +66,36 @@ pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
     page::install(direct_map(start as u32).cast());
     LOW_FRAMES.store((low_end / PAGE_SIZE as u64) as u32, Relaxed);
     let array_end = start + array.next_multiple_of(PAGE_SIZE as u64);
-    let device = device(options, format, low_end, array_end);
+    let kept = place_of_device(options, format, low_end, array_end);
     for region in ram(format) {
         let above = |r: Region, edge: u64| Region { start: r.start.max(edge), ..r };
         let below = |r: Region, edge: u64| Region { end: r.end.min(edge), ..r };
         let usable = above(region, reserved_end);
         let rest = above(usable, array_end);
-        for part in [below(usable, start), below(rest, device.start), above(rest, device.end)] {
+        for part in [below(usable, start), below(rest, kept.start), above(rest, kept.end)] {
             add(Zone::Dma, below(part, DMA_END.min(low_end)));
             add(Zone::Normal, below(above(part, DMA_END), low_end));
             add(Zone::High, above(part, low_end));
         }
     }
-    swap::set_device(Frame::containing(device.start), options.swap);
+    device::set(Frame::containing(kept.start));
+    swap::set_pages(options.swap);
+    page_cache::set_device(options.swap, options.disk);
     low_end as u32
 }
 
-/// The RAM that plays the swap device: above the page array, at the end of the last region that can be reached.
-fn device(options: &Options, format: Format, low_end: u64, array_end: u64) -> Region {
-    let bytes = options.swap as u64 * PAGE_SIZE as u64;
+/// The RAM that plays the device: above the page array, at the end of the last region that can be reached.
+fn place_of_device(options: &Options, format: Format, low_end: u64, array_end: u64) -> Region {
+    let bytes = device::pages(options) as u64 * PAGE_SIZE as u64;
     let edge = if kmap::is_direct(options) { low_end } else { u64::MAX };
     let last = ram(format).filter(|r| r.start < edge).map(|r| Region { end: r.end.min(edge), ..r });
     let last = last.max_by_key(|r| r.end).unwrap_or(Region { start: 0, end: 0 });
     let room = last.end.saturating_sub(last.start.max(array_end));
     if bytes > 0 && bytes + LEAST_BESIDE > room {
         refuse!(
-            "memory: swap={} pages are {}K, and {}M have to be left; at the end of {} {}K are free; accepted: more memory or a smaller swap=",
+            "memory: swap={} and disk={} pages are {}K, and {}M have to be left; at the end of {} {}K are free; accepted: more memory or a smaller swap= or disk=",
             options.swap,
+            options.disk,
             bytes >> 10,
             LEAST_BESIDE / MIB,
             if edge == low_end { "low memory" } else { "RAM" },
