@@ -2,8 +2,8 @@
 
 use assert_cmd::Command;
 
-/// A small cell in which races are run often.
-const CELL: [&str; 16] = [
+/// A small cell in which races are run often, and a guest that no longer gets on is soon ended.
+const CELL: [&str; 18] = [
     "--set",
     "mem=64M",
     "--set",
@@ -20,6 +20,8 @@ const CELL: [&str; 16] = [
     "think=0",
     "--set",
     "tlb.adversary=fill",
+    "--set",
+    "patience=50000000",
 ];
 
 fn shootdown(arguments: &[&str]) -> (Option<i32>, String) {

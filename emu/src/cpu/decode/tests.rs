@@ -107,8 +107,16 @@ fn an_instruction_that_crosses_the_page_is_a_block_of_its_own() {
 
 #[test]
 fn undefined_and_overlong_instructions_raise_when_run() {
-    // ud2; mov eax,[ebx] with lock; aesenc (not announced by CPUID); sysret-like 0f 04
-    for code in [&[0x0f, 0x0b][..], &[0xf0, 0x8b, 0x03], &[0x66, 0x0f, 0x38, 0xdc, 0xc1], &[0x0f, 0x04]] {
+    // ud2; mov eax,[ebx] with lock; aesenc (not announced by CPUID); sysret-like 0f 04; fisttp (SSE3), of each size
+    for code in [
+        &[0x0f, 0x0b][..],
+        &[0xf0, 0x8b, 0x03],
+        &[0x66, 0x0f, 0x38, 0xdc, 0xc1],
+        &[0x0f, 0x04],
+        &[0xdf, 0x0b],
+        &[0xdb, 0x0b],
+        &[0xdd, 0x0b],
+    ] {
         let b = block(&[code, &[0; 15]].concat());
         assert!(same(b.ops[0].run, exec::undefined), "{code:02x?}");
     }

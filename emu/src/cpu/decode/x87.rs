@@ -22,8 +22,8 @@ pub(super) fn row(f: &Form, op: &mut Op) -> Option<Row> {
     if !features.any(|c| matches!(c, C::FPU | C::FPU287 | C::FPU287XL_ONLY | C::FPU387 | C::FPU387SL_ONLY)) {
         return None;
     }
-    if matches!(f.i.mnemonic(), M::Fstdw | M::Fstsg | M::Frstpm) {
-        // Of the 80287XL and 80387SL alone.
+    if matches!(f.i.mnemonic(), M::Fstdw | M::Fstsg | M::Frstpm | M::Fisttp) {
+        // Of the 80287XL and 80387SL alone, and of SSE3.
         return Some(Row::end(exec::undefined));
     }
     if matches!(
