@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{SOUND, outcome, sound};
+use common::{SOUND, outcome, refused, sound};
 use shootdown_workloads::Row;
 use shootdown_workloads::shootdown::Shootdown;
 
@@ -144,10 +144,13 @@ fn faults_of_the_device_are_caught_by_the_data() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let console = |pairs: &[(&str, &str)]| outcome(&[WRITES, DISK, pairs].concat()).console;
-    assert!(console(&[("thread-kmap", "1")]).contains("accepted: irq-kmap=0, thread-kmap=0"));
-    assert!(console(&[("disk", "5000")]).contains("accepted: more memory or a smaller swap= or disk="));
-    assert!(console(&[("disk", "100")]).contains("cannot make a file of 256 pages"));
+    let cell = |pairs: &[(&'static str, &'static str)]| [WRITES, DISK, pairs].concat();
+    let said = refused(&cell(&[("thread-kmap", "1")]));
+    assert!(said.contains("accepted: irq-kmap=0, thread-kmap=0"), "{said}");
+    let said = refused(&cell(&[("disk", "5000")]));
+    assert!(said.contains("accepted: more memory or a smaller swap= or disk="), "{said}");
+    let said = outcome(&cell(&[("disk", "100")])).console;
+    assert!(said.contains("cannot make a file of 256 pages"), "{said}");
 }
 
 #[test]

@@ -2,12 +2,11 @@
 
 mod common;
 
-use common::{cell, outcome, sound};
+use common::{outcome, refused, sound};
 use shootdown_abi::exit;
 use shootdown_emu::Stop;
+use shootdown_workloads::Outcome;
 use shootdown_workloads::pte::Pte;
-use shootdown_workloads::{Outcome, run};
-use std::sync::Arc;
 
 /// Loads that use page tables in all ways: faults, fork, `mremap`, `munmap`, `mprotect`, `peek`, shared memory; with the
 /// operations that make them small.
@@ -96,10 +95,8 @@ fn reserved_slots_agree() {
 /// Tables in the window of a strategy that has none, or in one that is never invalidated.
 #[test]
 fn a_window_that_page_tables_cannot_use_is_refused() {
-    let refused = |pairs: &[(&str, &str)]| {
-        let cell = cell(&[&[("workload", "fault-zero"), ("tasks", "1")], pairs].concat());
-        run(&cell, &Arc::default()).map(|o| o.stop).expect_err("it is refused").to_string()
-    };
+    let refused =
+        |pairs: &[(&str, &str)]| refused(&[&[("workload", "fault-zero"), ("tasks", "1")], pairs].concat());
     for strategy in ["atomic", "deferred-seq", "lowmem"] {
         let said = refused(&[("strategy", strategy), ("pte", "series")]);
         assert!(

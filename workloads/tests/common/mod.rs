@@ -47,6 +47,12 @@ pub fn outcome(pairs: &[(&str, &str)]) -> Outcome {
     run(&cell(pairs), &Arc::new(AtomicBool::new(false))).unwrap_or_else(|e| panic!("{pairs:?}: {e}"))
 }
 
+/// What a kernel says that refuses its command line.
+pub fn refused(pairs: &[(&str, &str)]) -> String {
+    let run = run(&cell(pairs), &Arc::default()).map(|outcome| outcome.stop);
+    run.expect_err("the kernel refuses it").to_string()
+}
+
 /// The row of a cell that has to be sound.
 pub fn sound(pairs: &[(&str, &str)]) -> Row {
     let outcome = outcome(pairs);
