@@ -221,7 +221,8 @@ fn seen(strategy: &str, fault: &str, pairs: &[(&str, &str)], shows: fn(&Row) -> 
     all.extend([("strategy", strategy), ("fault", fault)]);
     all.extend_from_slice(pairs);
     let found = SEEDS.into_iter().find_map(|seed| {
-        let row = outcome(&[all.as_slice(), &[("seed", seed)]].concat()).row;
+        // Where the fault spoils the guest before its load begins, there is nothing to look at.
+        let row = run(&cell(&[all.as_slice(), &[("seed", seed)]].concat()), &Arc::default()).ok()?.row;
         shows(&row).then_some((seed, row))
     });
     let Some((seed, row)) = found else {
