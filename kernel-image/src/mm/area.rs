@@ -55,7 +55,9 @@ impl Area {
     /// The part of it from `start` on, which lies in it.
     pub fn from(self, start: u32) -> Area {
         let sharing = match self.sharing {
-            Sharing::File { file, first } => Sharing::File { file, first: first + (start - self.start) / PAGE_SIZE },
+            Sharing::File { file, first } => {
+                Sharing::File { file, first: first + (start - self.start) / PAGE_SIZE }
+            }
             other => other,
         };
         Area { start, sharing, ..self }

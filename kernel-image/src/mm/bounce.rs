@@ -24,9 +24,9 @@
 //! it is filled: given back earlier, it is filled by somebody else while the
 //! device reads it (fault `bounce-early`).
 
+use super::fault;
 use super::frame::{self, Want};
 use super::page::Frame;
-use super::fault;
 use crate::cmdline::Options;
 use crate::planted::{self, Fault};
 use crate::sched::WaitQueue;

@@ -17,9 +17,9 @@
 
 use super::page::{Frame, PAGE_SIZE};
 use super::{device, direct_map, frame, reclaim};
+use crate::marks;
 use crate::sched::WaitQueue;
 use crate::sync::SpinLock;
-use crate::marks;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use shootdown_abi::Counter;
 

@@ -6,10 +6,10 @@
 use super::address_space::AddressSpace;
 use super::area::Sharing;
 use super::fault::Access;
-use super::{frame, page_cache};
 use super::page::Frame;
 use super::page_table::{self as pt, Entry};
 use super::swap::{self, Place};
+use super::{frame, page_cache};
 use crate::ptemap::Role;
 use crate::sync::SpinGuard;
 

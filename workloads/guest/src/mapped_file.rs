@@ -93,7 +93,9 @@ impl<'a> Task<'a> {
         let mut done = crew::phases(values, self.index, || self.operation(&mut rng));
         for stretch in 0..STRETCHES {
             let wrong = match self.contents[stretch as usize] {
-                Some(pattern) => self.viewer.check_file(self.file, self.first_page(stretch), pattern).is_none(),
+                Some(pattern) => {
+                    self.viewer.check_file(self.file, self.first_page(stretch), pattern).is_none()
+                }
                 None => false,
             };
             done.errors = done.errors.saturating_add(u32::from(wrong));

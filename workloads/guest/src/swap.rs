@@ -62,7 +62,12 @@ fn run(values: &Values) -> u32 {
             Ok(task) => task.run(values),
             Err(error) => {
                 // The others wait at the barrier for ever; the end of this process ends the machine.
-                say!("guest: no memory for the {} pages of task {} (error {})", values.get("pages"), index, error);
+                say!(
+                    "guest: no memory for the {} pages of task {} (error {})",
+                    values.get("pages"),
+                    index,
+                    error
+                );
                 BAD_ARGUMENTS
             }
         }
