@@ -149,7 +149,7 @@ fn what_cannot_be_is_refused() {
     assert!(said.contains("accepted: irq-kmap=0, thread-kmap=0"), "{said}");
     let said = refused(&cell(&[("disk", "5000")]));
     assert!(said.contains("accepted: more memory or a smaller swap= or disk="), "{said}");
-    let said = outcome(&cell(&[("disk", "100")])).console;
+    let said = refused(&cell(&[("disk", "100")]));
     assert!(said.contains("cannot make a file of 256 pages"), "{said}");
 }
 
