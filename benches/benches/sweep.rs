@@ -109,7 +109,7 @@ impl Size {
     fn rounds(self) -> usize {
         match self {
             Size::Quick => 1,
-            Size::Whole => 25,
+            Size::Whole => 15,
         }
     }
 
@@ -117,7 +117,7 @@ impl Size {
     fn plan(self) -> Plan {
         let (cells, ops) = match self {
             Size::Quick => (4, 20),
-            Size::Whole => (60, 100),
+            Size::Whole => (24, 100),
         };
         plan(&format!(
             "repeats = {cells}\n[set]\nops = {ops}\npages = 64\nstrategy = \"batched\"\ncpus = 4\n"
