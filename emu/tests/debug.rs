@@ -422,9 +422,48 @@ fn misaligned_operands_of_ring_3_raise_ac_where_asked() {
     }
 }
 
+/// TSS of another task.
+const OTHER: u32 = 0x2_2800;
+
+/// Another task in ring 0, at 30 in the GDT, which begins at `eip`.
+fn task(m: &mut Machine, eip: u32) {
+    descriptor(m, 0x30, 0x0000_8902_2800_0067);
+    for (at, v) in [
+        (0x04, STACK0 - 0x800),
+        (0x08, DATA0.into()),
+        (0x20, eip),
+        (0x24, 2),
+        (0x38, STACK - 0x800),
+        (0x48, DATA0.into()),
+        (0x4c, CODE0.into()),
+        (0x50, DATA0.into()),
+        (0x54, DATA0.into()),
+    ] {
+        put(m, OTHER + at, v);
+    }
+}
+
+/// As on QEMU; Bochs drops the trap.
+#[test]
+fn a_step_over_a_task_switch_traps_in_the_new_task() {
+    for shortcuts in [Shortcuts::On, Shortcuts::Off] {
+        let mut a = CodeAssembler::new(32).unwrap();
+        set_tf(&mut a);
+        a.db(&[0xea, 0, 0, 0, 0, 0x30, 0]).unwrap(); // 9: jmp 30:0
+        a.int(u32::from(END)).unwrap();
+        // The other task, at 18.
+        a.nop().unwrap();
+        a.int(u32::from(END)).unwrap();
+        let mut m = guest(MachineConfig { shortcuts, ..config("p3") }, &mut a, 2);
+        task(&mut m, CODE + 18);
+        let notes = notes(&mut m);
+        assert_eq!(brief(&notes), [(DB, 18, BS)], "before its first instruction, and no more");
+        assert_eq!(notes[0].flags & TF, 0, "TF was the old task's");
+    }
+}
+
 #[test]
 fn a_task_with_the_trap_bit_breaks_before_its_first_instruction() {
-    const OTHER: u32 = 0x2_2800;
     for shortcuts in [Shortcuts::On, Shortcuts::Off] {
         let mut a = CodeAssembler::new(32).unwrap();
         a.db(&[0x9a, 0, 0, 0, 0, 0x30, 0]).unwrap(); // call 30:0
@@ -434,21 +473,8 @@ fn a_task_with_the_trap_bit_breaks_before_its_first_instruction() {
         a.inc(edi).unwrap();
         a.iretd().unwrap();
         let mut m = guest(MachineConfig { shortcuts, ..config("p3") }, &mut a, 2);
-        descriptor(&mut m, 0x30, 0x0000_8902_2800_0067);
-        for (at, v) in [
-            (0x04, STACK0 - 0x800),
-            (0x08, DATA0.into()),
-            (0x20, CODE + 14),
-            (0x24, 2),
-            (0x38, STACK - 0x800),
-            (0x48, DATA0.into()),
-            (0x4c, CODE0.into()),
-            (0x50, DATA0.into()),
-            (0x54, DATA0.into()),
-            (0x64, 1),
-        ] {
-            put(&mut m, OTHER + at, v);
-        }
+        task(&mut m, CODE + 14);
+        put(&mut m, OTHER + 0x64, 1);
         assert_eq!(brief(&notes(&mut m)), [(DB, 14, 0x8000)]);
         let cpu = &m.cpus()[0];
         assert_eq!((cpu.regs[6], cpu.tr.selector), (0x1234, TSS_SELECTOR));

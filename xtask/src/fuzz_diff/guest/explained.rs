@@ -27,6 +27,8 @@
 //! | bytes outside the sequence that read a port, the time-stamp counter or CPUID | what these say is each machine's own matter | the same |
 //! | bytes outside the sequence that set CR4.MCE | Bochs knows machine checks | #GP(0), as CPUID does not offer them |
 //! | bytes outside the sequence that name an MSR that is not there | Bochs is told to let that pass | #GP(0) (manual, "RDMSR", "WRMSR") |
+//! | general detect | Bochs saves RF as 0 | as 1 (manual, "Instruction-Breakpoint Exception Condition": RF is saved as 1 by all faults but instruction breakpoints) |
+//! | a single step over a switch of tasks | Bochs drops the trap | it comes before the new task's first instruction, as on QEMU (manual, "Single-Step Exception Condition": TF as the instruction found it) |
 //! | a single step with BT or B0 to B3 set in DR6 | Bochs clears them | they stay (manual, "Debug Status Register": exceptions may clear B0 to B3, and nothing else) |
 //! | PUSHA in virtual-8086 mode, SP odd and below 16 | Bochs raises #SS | #GP(0) (manual, "PUSHA") |
 //! | a far call, SP below the frame's size on a 16-bit stack | Bochs raises #SS | SP wraps, as for all pushes |
@@ -152,6 +154,8 @@ const RULES: &[(Rule, &str)] = &[
     (task_order, "what a failing switch of tasks or stacks marks accessed"),
     (repeated_flags, "a repeated comparison changes flags before its fault"),
     (step_of_repeated, "RF is not saved by a single step within a repeated instruction"),
+    (general_detect, "RF is not saved by general detect"),
+    (step_into_task, "a single step over a task switch is dropped"),
     (step_clears, "a single step clears BT and B0 to B3 in DR6"),
     (odd_pusha, "PUSHA at the end of a stack in virtual-8086 mode raises #SS"),
     (wrapped_call, "a far call does not wrap SP"),
@@ -429,6 +433,35 @@ fn step_of_repeated(p: &Pair<'_>) -> bool {
     let rf =
         p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
     repeats && rf && p.vectors() == (1, 1) && p.only(&["eflags"])
+}
+
+fn general_detect(p: &Pair<'_>) -> bool {
+    const BD: u32 = 1 << 13;
+    let rf =
+        p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
+    rf && p.vectors() == (1, 1) && p.here[record::DR + 4] & BD != 0 && p.only(&["eflags"])
+}
+
+fn step_into_task(p: &Pair<'_>) -> bool {
+    const TF: u32 = 1 << 8;
+    const BS: u32 = 1 << 14;
+    let dr6 = record::DR + 4;
+    let far = |i: &Instruction| {
+        matches!(i.code(), Code::Call_m1616 | Code::Call_m1632 | Code::Jmp_m1616 | Code::Jmp_m1632)
+            || matches!(
+                i.code(),
+                Code::Call_ptr1616 | Code::Call_ptr1632 | Code::Jmp_ptr1616 | Code::Jmp_ptr1632
+            )
+            || matches!(i.mnemonic(), Mnemonic::Iret | Mnemonic::Iretd)
+    };
+    // One instruction, which left the task, and a trap after it that says why.
+    let switched = p.path_is_known && matches!(p.path.as_slice(), [one] if far(one));
+    switched
+        && p.case.word(case::FLAGS) & TF != 0
+        && p.here[record::SYSTEM] >> 16 != selector::TSS
+        && p.vectors().0 == 1
+        && p.here[dr6] & BS != 0
+        && p.there[dr6] & BS == 0
 }
 
 fn step_clears(p: &Pair<'_>) -> bool {
