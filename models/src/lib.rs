@@ -40,6 +40,9 @@
 //! | `reserve` of 3 | for all paths | |
 //! | the gate of `kmap/pair.rs` | for copies and single kmaps | |
 //!
+//! The kernel shows the first by faults and `series` by `mremap` (`workloads/tests/pte_axis.rs`), and how often
+//! (`shootdown experiment kmap-deadlock`).
+//!
 //! All of them deadlock when memory is freed by way of a kmap that may sleep while tasks
 //! hold theirs and wait for memory: swap-out has to use an atomic kmap.
 //!

@@ -36,6 +36,9 @@ impl Line {
     }
 }
 
+/// 97.5 % of a normal distribution are below so many standard deviations.
+const Z: f64 = 1.959_964;
+
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 2000;
 
@@ -71,6 +74,20 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 impl Interval {
+    /// The share of `some` among `all`, in place of a median, with Wilson's 95 % score interval (J. Am. Stat. Assoc. 22,
+    /// 1927); `None` of none.
+    pub fn share(some: usize, all: usize) -> Option<Interval> {
+        if all == 0 {
+            return None;
+        }
+        let (n, p) = (all as f64, some as f64 / all as f64);
+        let middle = p + Z * Z / (2.0 * n);
+        let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+        let scale = 1.0 + Z * Z / n;
+        let (low, high) = (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0));
+        Some(Interval { median: p, low, high, n: all })
+    }
+
     /// Median and 95 % percentile-bootstrap interval of values over seeds. `None` for no value.
     pub fn of(values: &[f64]) -> Option<Interval> {
         let middle = median(values)?;
@@ -150,6 +167,19 @@ impl Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of none among n it reaches from 0 to z^2 / (n + z^2).
+    #[test]
+    fn a_share_has_an_interval_that_stays_within_0_and_1() {
+        let close = |i: Interval, low: f64, high: f64| {
+            assert!((i.low - low).abs() < 5e-4 && (i.high - high).abs() < 5e-4, "{i:?}");
+        };
+        close(Interval::share(0, 10).unwrap(), 0.0, 0.2775);
+        close(Interval::share(10, 10).unwrap(), 0.7225, 1.0);
+        close(Interval::share(5, 10).unwrap(), 0.2366, 0.7634);
+        assert_eq!(Interval::share(3, 4).map(|i| (i.median, i.n)), Some((0.75, 4)));
+        assert_eq!(Interval::share(0, 0), None);
+    }
 
     #[test]
     fn medians_of_odd_and_even_numbers() {

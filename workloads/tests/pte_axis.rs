@@ -141,6 +141,40 @@ fn one_pool_deadlocks_and_says_who_waits_for_what_and_a_reserve_does_not() {
     assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
 }
 
+/// `mremap` takes two slots of PAGETABLE, of which there are five: the counterexample of `models/tests/pools.rs`, in the kernel.
+#[test]
+fn the_series_deadlock_where_a_path_takes_two_of_a_kind() {
+    let moving = |pte: &str| {
+        outcome(&[
+            ("workload", "mremap"),
+            ("crew", "processes"),
+            ("pte", pte),
+            ("cpus", "1"),
+            ("paging", "64g"),
+            ("window", "16"),
+            ("tick", "4000"),
+            ("tasks", "20"),
+            // With PAE a region of 260 pages that moves up comes to lie in two tables.
+            ("pages", "260"),
+            ("ops", "6"),
+            ("warmup", "0"),
+            ("len", "4"),
+            ("reads", "0"),
+        ])
+    };
+    let stuck = moving("series");
+    assert_eq!(stuck.stop, Stop::Exit(exit::DEADLOCK), "{}", stuck.console);
+    let holds = |line: &&str| line.contains("(PAGETABLE) and waits for a slot of PAGETABLE");
+    let holders = stuck.console.lines().filter(holds).count();
+    assert_eq!(holders, 5, "every slot is held by a task that waits for another: {}", stuck.console);
+    let sums = ["series-strict", "reserve"].map(|pte| {
+        let outcome = moving(pte);
+        assert_eq!(outcome.row.problems(), Vec::<String>::new(), "{pte}: {}", outcome.console);
+        outcome.row.checksum.expect("the kernel prints it")
+    });
+    assert_eq!(sums[0], sums[1]);
+}
+
 #[test]
 fn every_way_has_a_name() {
     for &pte in Pte::ALL {

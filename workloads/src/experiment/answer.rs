@@ -2,7 +2,7 @@
 
 use super::claim::{Conclusion, Order, order};
 use super::figure::Chart;
-use super::measured::{COST, Measured};
+use super::measured::{COST, Measured, Sample};
 use super::plan::{Arm, BASE, LONGER, Role, Setting};
 use super::{ExperimentError, Question, THREATS};
 use crate::image;
@@ -51,6 +51,8 @@ pub struct Answer {
     pub reference: String,
     /// Each arm in each setting.
     pub rows: Vec<Row>,
+    /// A deadlock of each arm that had one: the first in the order of rows and seeds.
+    pub deadlocks: Vec<Deadlock>,
     /// The answer, in a few sentences.
     pub verdict: String,
     /// Is the ground of the verdict the same elsewhere?
@@ -80,7 +82,7 @@ pub struct Row {
     pub factor: String,
     /// The arm.
     pub arm: String,
-    /// `scheme`, `control`, or `unsafe`: a control that does not invalidate.
+    /// `scheme`; `deadlocks`: a scheme that may deadlock; `control`; or `unsafe`: a control that does not invalidate.
     pub role: String,
     /// Its strategy.
     pub strategy: String,
@@ -90,6 +92,8 @@ pub struct Row {
     pub runs: usize,
     /// Runs in which something was found wrong: those of an unsafe arm have to be.
     pub wrong: usize,
+    /// Runs that ended in a deadlock; they have no figures, and are wrong unless that is what the arm is there for.
+    pub deadlocks: usize,
     /// Median and interval of each figure; `docs/RESULTS-FORMAT.md` names them.
     pub figures: BTreeMap<String, Interval>,
     /// How many times the cycles of the reference an operation takes, on equal seeds.
@@ -98,6 +102,21 @@ pub struct Row {
     pub over_lowmem: Option<Interval>,
     /// What the ledger does not attribute to the scheme of `over_lowmem`: caches and TLBs that it disturbs, waiting.
     pub residual: Option<Interval>,
+}
+
+/// A run in which tasks waited for each other for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Deadlock {
+    /// The setting.
+    pub setting: String,
+    /// The arm.
+    pub arm: String,
+    /// The seed.
+    pub seed: u64,
+    /// Who held what and waited for what, a line each, in the guest's words.
+    pub waits: String,
 }
 
 /// Whether the order of a pair of arms is that of the base.
@@ -157,7 +176,8 @@ impl Answer {
             verdict += &brackets(shaken);
         }
         let threats = THREATS.iter().chain(question.threats).map(|t| (*t).to_owned());
-        let schemes = m.plan.arms.iter().filter(|a| a.role == Role::Scheme).map(|a| a.name);
+        let of_the_question = |a: &&Arm| matches!(a.role, Role::Scheme | Role::Deadlocks);
+        let schemes = m.plan.arms.iter().filter(of_the_question).map(|a| a.name);
         let stationary = schemes.filter_map(|arm| Some((arm.into(), m.moved(COST, arm, BASE, LONGER)?)));
         Answer {
             schema: SCHEMA,
@@ -176,6 +196,7 @@ impl Answer {
             base: m.plan.base.iter().cloned().collect(),
             reference: m.plan.reference.into(),
             rows: rows(m, &conclusion),
+            deadlocks: m.plan.arms.iter().filter_map(|arm| deadlock(m, arm)).collect(),
             verdict,
             holds_in,
             sensitivity,
@@ -219,12 +240,22 @@ fn row(m: &Measured, conclusion: &Conclusion, setting: &Setting, arm: &Arm) -> R
         strategy: arm.strategy.name().into(),
         set: setting.set.iter().cloned().chain(own).collect(),
         runs: samples.len(),
-        wrong: samples.iter().filter(|s| !s.problems.is_empty()).count(),
+        wrong: samples.iter().filter(|s| m.is_wrong(arm.name, s)).count(),
+        deadlocks: m.deadlocks(&setting.name, arm.name),
         figures: figures.collect(),
         ratio: m.ratio(&setting.name, COST, m.plan.reference, arm.name),
         over_lowmem: over(COST).difference(),
         residual: over(COST).beyond(&over("pays.all")),
     }
+}
+
+/// The first deadlock of an arm.
+fn deadlock(m: &Measured, arm: &Arm) -> Option<Deadlock> {
+    m.plan.settings.iter().find_map(|setting| {
+        let of = |s: &Sample| s.deadlock.clone().map(|waits| (s.seed, waits));
+        let (seed, waits) = m.samples(&setting.name, arm.name).iter().find_map(of)?;
+        Some(Deadlock { setting: setting.name.clone(), arm: arm.name.into(), seed, waits })
+    })
 }
 
 /// Each pair in each setting but the base.

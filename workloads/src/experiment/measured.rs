@@ -21,11 +21,10 @@
 use super::ExperimentError;
 use super::plan::{Arm, BASE, Plan, Role, Setting};
 use crate::figures::figures;
-use crate::report::Row;
-use crate::run::{RunError, run};
+use crate::run::{Outcome, RunError, run};
 use crate::statistics::{Interval, Pairs};
 use rayon::prelude::*;
-use shootdown_abi::Activity;
+use shootdown_abi::{Activity, exit};
 use shootdown_emu::Stop;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +42,8 @@ pub struct Sample {
     pub figures: BTreeMap<String, f64>,
     /// What went wrong.
     pub problems: Vec<String>,
+    /// Who waited for whom, as the guest said it, when tasks waited for each other for ever.
+    pub deadlock: Option<String>,
 }
 
 /// Figures for each operation that are sums of others.
@@ -67,10 +68,11 @@ const PER_OPERATION: [(&str, &[&str]); 8] = [
 ];
 
 impl Sample {
-    /// The figures of a row that reached its end.
-    pub fn new(seed: u64, row: &Row, complete: bool) -> Sample {
+    /// The figures of a run that reached its end, or why it did not.
+    pub fn new(seed: u64, outcome: &Outcome) -> Sample {
+        let row = &outcome.row;
         let mut all = BTreeMap::new();
-        if complete && row.operations > 0 {
+        if outcome.is_complete() && row.operations > 0 {
             all.extend(figures(row).into_iter().map(|f| (f.metric, f.value.number())));
             for (name, parts) in PER_OPERATION {
                 let cycles: f64 = parts.iter().filter_map(|part| all.get(*part)).sum();
@@ -80,7 +82,11 @@ impl Sample {
             let busy: u64 = busy.map(|(_, cycles)| cycles).sum();
             all.insert(COST.into(), busy as f64 / row.operations as f64);
         }
-        Sample { seed, figures: all, problems: row.problems() }
+        let deadlock = (outcome.stop == Stop::Exit(exit::DEADLOCK)).then(|| {
+            let lines = outcome.console.lines().filter(|line| line.contains("waits for"));
+            lines.map(str::trim).collect::<Vec<_>>().join("\n")
+        });
+        Sample { seed, figures: all, problems: row.problems(), deadlock }
     }
 
     /// A metric; `None` where there is none, and for a division by 0.
@@ -121,7 +127,7 @@ impl Measured {
             };
             let cell = plan.cell(setting, arm, seed).map_err(RunError::from).map_err(failed)?;
             let outcome = run(&cell, interrupt).map_err(failed)?;
-            let sample = Sample::new(seed, &outcome.row, outcome.is_complete());
+            let sample = Sample::new(seed, &outcome);
             Ok((outcome.stop != Stop::Interrupted).then_some(sample))
         };
         let samples: Vec<_> = jobs.par_iter().with_max_len(1).map(one).collect();
@@ -158,6 +164,17 @@ impl Measured {
         let wrong = self.role(arm) == Role::Unsafe;
         let sound = self.samples(setting, arm).iter().filter(|s| wrong || s.problems.is_empty());
         sound.filter_map(|s| Some((s.seed, s.metric(metric)?))).collect()
+    }
+
+    /// Runs of an arm in a setting that ended in a deadlock.
+    pub fn deadlocks(&self, setting: &str, arm: &str) -> usize {
+        self.samples(setting, arm).iter().filter(|s| s.deadlock.is_some()).count()
+    }
+
+    /// Is what went wrong in a run of this arm a fault? A deadlock is none where it is asked for.
+    pub fn is_wrong(&self, arm: &str, sample: &Sample) -> bool {
+        let asked_for = self.role(arm) == Role::Deadlocks && sample.deadlock.is_some();
+        !sample.problems.is_empty() && !asked_for
     }
 
     /// Median and interval of a metric.
@@ -228,7 +245,8 @@ impl Measured {
     pub fn problems(&self) -> Vec<String> {
         let sound = self.runs.iter().filter(|((_, arm), _)| self.role(arm) != Role::Unsafe);
         let of = |((setting, arm), samples): (&(String, &'static str), &Vec<Sample>)| {
-            let told = samples.iter().flat_map(|s| s.problems.iter().map(move |p| (s.seed, p)));
+            let wrong = samples.iter().filter(|s| self.is_wrong(arm, s));
+            let told = wrong.flat_map(|s| s.problems.iter().map(move |p| (s.seed, p)));
             told.map(|(seed, p)| format!("{setting}, {arm}, seed {seed}: {p}")).collect::<Vec<_>>()
         };
         let caught = |samples: &Vec<Sample>| samples.iter().any(|s| !s.problems.is_empty());

@@ -24,6 +24,7 @@
 //! | Q3 | `highmem_tax.rs` |
 //! | Q4 | `pte_map.rs` |
 //! | Q5 | `window_size.rs` |
+//! | Q6 | `kmap_deadlock.rs` |
 //! | Q9 | `wrap_flush.rs` |
 //! | Q10 | `percpu_pool.rs` |
 //! | Q11 | `atomic_stack.rs` |
@@ -43,6 +44,7 @@ mod copy_clear;
 mod deferred;
 mod highmem_tax;
 mod invlpg_vs_batch;
+mod kmap_deadlock;
 mod percpu_pool;
 mod pte_map;
 mod window_size;
@@ -51,7 +53,7 @@ mod wrap_flush;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Holds, Row, SCHEMA, Shaken};
+pub use answer::{Answer, Deadlock, Holds, Row, SCHEMA, Shaken};
 pub use claim::Conclusion;
 pub use figure::Chart;
 pub use measured::{Measured, Sample};
@@ -92,6 +94,7 @@ pub const QUESTIONS: &[&Question] = &[
     &highmem_tax::QUESTION,
     &pte_map::QUESTION,
     &window_size::QUESTION,
+    &kmap_deadlock::QUESTION,
     &wrap_flush::QUESTION,
     &percpu_pool::QUESTION,
     &atomic_stack::QUESTION,

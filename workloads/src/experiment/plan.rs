@@ -9,6 +9,8 @@ use crate::validation::Effort;
 pub enum Role {
     /// A scheme that the question is about.
     Scheme,
+    /// A scheme of which it is asked whether its tasks wait for each other for ever: that they do is an answer.
+    Deadlocks,
     /// A bound or a baseline.
     Control,
     /// A control that does not invalidate: wrong, and it has to be caught.
@@ -20,6 +22,7 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Role::Scheme => "scheme",
+            Role::Deadlocks => "deadlocks",
             Role::Control => "control",
             Role::Unsafe => "unsafe",
         }
@@ -56,6 +59,15 @@ impl Arm {
         set: &'static [(&'static str, &'static str)],
     ) -> Arm {
         Arm { name, strategy, set, role: Role::Scheme, only: &[] }
+    }
+
+    /// A scheme that may deadlock.
+    pub const fn deadlocks(
+        name: &'static str,
+        strategy: Strategy,
+        set: &'static [(&'static str, &'static str)],
+    ) -> Arm {
+        Arm { role: Role::Deadlocks, ..Arm::scheme(name, strategy, set) }
     }
 
     /// A strategy under its own name.

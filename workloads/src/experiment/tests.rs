@@ -32,7 +32,7 @@ fn sample(seed: u64, cost: f64) -> Sample {
     }
     figures.insert("operations".into(), 1000.0);
     figures.insert("conflicts".into(), cost / 10.0);
-    Sample { seed, figures, problems: Vec::new() }
+    Sample { seed, figures, problems: Vec::new(), deadlock: None }
 }
 
 /// All arms of a question at these costs.
@@ -103,6 +103,45 @@ fn wrong_runs_have_no_part_unless_they_are_to_be_wrong() {
     for words in ["WRONG in 1 of 6", "UNSAFE: caught in 1 of 6", "QUICK", "lost"] {
         assert!(text.contains(words), "no '{words}' in:\n{text}");
     }
+}
+
+#[test]
+fn a_deadlock_is_an_answer_where_it_is_asked_for_and_wrong_elsewhere() {
+    let question = &kmap_deadlock::QUESTION;
+    let stuck = |narrow: &str, arms: &[&str]| {
+        let (narrow, arms) = (narrow.to_owned(), arms.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+        let m = Measured::of((question.plan)(Effort::Quick), |setting, arm, seed| {
+            let mut sample = sample(seed, 100.0);
+            if setting.name == narrow && seed > 2 && arms.iter().any(|a| a == arm.name) {
+                sample.figures.clear();
+                sample.problems.push("tasks wait for each other".into());
+                sample.deadlock = Some(format!("task {seed} holds slot 1\ntask 9 holds nothing"));
+            }
+            sample
+        });
+        answer(question, &m)
+    };
+    let asked = stuck("faults, 16 slots", &["one pool"]);
+    let row = asked.rows.iter().find(|r| r.setting == "faults, 16 slots" && r.arm == "one pool").unwrap();
+    assert_eq!((row.role.as_str(), row.runs, row.wrong, row.deadlocks), ("deadlocks", 6, 0, 4));
+    assert_eq!(row.figures[COST].n, 2, "a run that got stuck has no figures");
+    assert!(!asked.problems.iter().any(|p| p.contains("one pool")), "{:?}", asked.problems);
+    assert_eq!(asked.deadlocks.len(), 1);
+    assert_eq!((asked.deadlocks[0].seed, asked.deadlocks[0].arm.as_str()), (3, "one pool"));
+    assert!(asked.verdict.contains("`one pool` 4 of 6, `series` 0 of 6"), "{}", asked.verdict);
+    for text in [render(&asked), document(std::slice::from_ref(&asked))] {
+        for words in ["4 of 6 [30 %, 90 %]", "one pool in faults, 16 slots, seed 3", "task 3 holds slot 1"] {
+            assert!(text.contains(words), "no '{words}' in:\n{text}");
+        }
+        assert!(text.contains("1 more hold nothing and wait") && !text.contains("task 9"), "{text}");
+    }
+    let wrong = stuck("faults, 16 slots", &["reserve"]);
+    let row = wrong.rows.iter().find(|r| r.setting == "faults, 16 slots" && r.arm == "reserve").unwrap();
+    assert_eq!((row.wrong, row.deadlocks), (4, 4));
+    assert!(
+        wrong.problems.iter().any(|p| p == "faults, 16 slots, reserve, seed 3: tasks wait for each other")
+    );
+    assert_ne!(asked.verdict, wrong.verdict);
 }
 
 #[test]

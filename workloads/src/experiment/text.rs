@@ -1,6 +1,6 @@
 //! Answers for people: text for a terminal, and the document `results.md`.
 
-use super::answer::{Answer, Holds, Row};
+use super::answer::{Answer, Deadlock, Holds, Row};
 use super::claim::told;
 use super::measured::COST;
 use super::plan::BASE;
@@ -79,10 +79,11 @@ fn whole(answer: &Answer, setting: &str) -> Table {
 
 /// The arm, and what is wrong with it.
 fn label(row: &Row) -> String {
-    match (row.role.as_str(), row.wrong) {
-        ("unsafe", wrong) => format!("{} (UNSAFE: caught in {wrong} of {})", row.arm, row.runs),
-        (_, 0) => row.arm.clone(),
-        (_, wrong) => format!("{} (WRONG in {wrong} of {})", row.arm, row.runs),
+    match (row.role.as_str(), row.wrong, row.deadlocks) {
+        ("unsafe", wrong, _) => format!("{} (UNSAFE: caught in {wrong} of {})", row.arm, row.runs),
+        (_, 0, 0) => row.arm.clone(),
+        (_, 0, deadlocks) => format!("{} (DEADLOCK in {deadlocks} of {})", row.arm, row.runs),
+        (_, wrong, _) => format!("{} (WRONG in {wrong} of {})", row.arm, row.runs),
     }
 }
 
@@ -108,6 +109,49 @@ fn settings(answer: &Answer) -> Table {
         table.row([setting.to_owned()].into_iter().chain(arms.iter().map(cost)));
     }
     table
+}
+
+/// How many runs of each arm deadlocked, setting by setting; `None` where it was not asked.
+fn deadlocks(answer: &Answer) -> Option<Table> {
+    let mut arms: Vec<&str> = Vec::new();
+    let asked: Vec<&str> =
+        answer.rows.iter().filter(|r| r.role == "deadlocks").map(|r| r.setting.as_str()).collect();
+    let rows = answer.rows.iter().filter(|r| ["scheme", "deadlocks"].contains(&r.role.as_str()));
+    rows.filter(|r| asked.contains(&r.setting.as_str())).for_each(|r| {
+        if !arms.contains(&r.arm.as_str()) {
+            arms.push(&r.arm);
+        }
+    });
+    let mut table = Table::new(&[&["runs that deadlock [95 %]"], arms.as_slice()].concat());
+    let mut settings = asked;
+    settings.dedup();
+    for setting in &settings {
+        let told = |arm: &&str| {
+            let row = answer.rows_of(setting).find(|r| r.arm == *arm);
+            let share = row.and_then(|r| Some((r, Interval::share(r.deadlocks, r.runs)?)));
+            or_dash(share, |(r, i)| {
+                let per_cent = |share: f64| 100.0 * share;
+                format!("{} of {} [{:.0} %, {:.0} %]", r.deadlocks, r.runs, per_cent(i.low), per_cent(i.high))
+            })
+        };
+        table.row([(*setting).to_owned()].into_iter().chain(arms.iter().map(told)));
+    }
+    (!settings.is_empty()).then_some(table)
+}
+
+/// Who holds something in a deadlock, a line each, and how many hold nothing.
+fn holders(d: &Deadlock) -> Vec<String> {
+    let (empty, holders): (Vec<_>, Vec<_>) = d.waits.lines().partition(|line| line.contains("holds nothing"));
+    let mut lines: Vec<String> = holders.into_iter().map(str::to_owned).collect();
+    if !empty.is_empty() {
+        lines.push(format!("{} more hold nothing and wait", empty.len()));
+    }
+    lines
+}
+
+/// Whose deadlock is shown.
+fn first_seen(d: &Deadlock) -> String {
+    format!("{} in {}, seed {}", d.arm, d.setting, d.seed)
 }
 
 fn holds(all: &[Holds]) -> Table {
@@ -159,6 +203,13 @@ pub fn render(answer: &Answer) -> String {
         let _ = write!(text, "\n  {setting}, cycles\n{}", whole(answer, setting).text());
     }
     let _ = write!(text, "\n{}\n{}", settings(answer).text(), holds(&answer.holds_in).text());
+    if let Some(table) = deadlocks(answer) {
+        let _ = write!(text, "\n{}", table.text());
+    }
+    for d in &answer.deadlocks {
+        let _ = writeln!(text, "\n  a deadlock: {}", first_seen(d));
+        holders(d).iter().for_each(|line| text += &format!("    {line}\n"));
+    }
     let _ = writeln!(text, "\n  verdict    {}", answer.verdict);
     let _ = writeln!(text, "  steady     {}", stationarity(answer));
     answer.threats.iter().for_each(|t| text += &format!("  threat     {t}\n"));
@@ -208,6 +259,13 @@ pub fn document(answers: &[Answer]) -> String {
         }
         let _ = write!(text, "\nOther settings:\n\n{}", settings(a).markdown());
         let _ = write!(text, "\nWhere it holds:\n\n{}", holds(&a.holds_in).markdown());
+        if let Some(table) = deadlocks(a) {
+            let _ = write!(text, "\nDeadlocks:\n\n{}", table.markdown());
+        }
+        for d in &a.deadlocks {
+            let _ = write!(text, "\n{}:\n\n", first_seen(d));
+            holders(d).iter().for_each(|line| text += &format!("    {line}\n"));
+        }
         let _ = write!(text, "\n- {}\n- {}\n", seeds(a), stationarity(a));
         // What threatens all is said once, below.
         let common = super::THREATS;

@@ -1,0 +1,161 @@
+//! Q6: which ways to map page tables deadlock?
+//!
+//! A task that holds a slot of the window for a page table and sleeps for another slot waits for tasks that may do the same.
+//! Base settings have slots for all and tell what each way costs; the narrow ones have few slots, more tasks than slots and a
+//! timer that takes the processor away in the middle of everything, and tell who gets stuck: in page faults (a table, then
+//! the page to be cleared) and in `mremap` from one table to another (a table, then a second one of the same kind).
+//! A run that gets stuck ends with the kernel's book of who holds which slot and waits for which (`kmap/pools.rs`).
+
+use super::Question;
+use super::claim::{Conclusion, compared};
+use super::figure::Chart;
+use super::measured::{COST, Measured};
+use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use crate::statistics::Interval;
+use crate::strategy::Strategy;
+use crate::validation::Effort;
+
+/// The question.
+pub const QUESTION: Question = Question {
+    name: "kmap-deadlock",
+    number: "Q6",
+    question: "does one pool deadlock? do the \"series\" really avoid it when their pages mix? does reserving MAX_NR_TASK_KMAPS at \
+               the first kmap?",
+    asked_by: "Arcangeli, Dickins, January 2002",
+    expectation: "one pool was held to deadlock; the series were posted to avoid it, and doubted, since their pages mix; reserving \
+                  two slots (Dickins) or three (Arcangeli) at a task's first kmap was to be safe",
+    plan,
+    conclude,
+    threats: &[
+        "what was never seen in these runs is not thereby impossible: `models/tests/pools.rs` goes through all interleavings of up \
+         to three tasks and finds deadlocks of `series-strict` as well, by paths that hold a page while they fault",
+        "the reserve is three slots, as Arcangeli's; who copies holds a slot of the processor's own",
+    ],
+};
+
+const KMAP: &str = "one pool";
+const SERIES: &str = "series";
+const STRICT: &str = "series-strict";
+const RESERVE: &str = "reserve";
+const NOWAIT: &str = "nowait";
+const ATOMIC: &str = "atomic";
+/// The arms that are told of, in this order.
+const ARMS: [&str; 6] = [KMAP, SERIES, STRICT, RESERVE, NOWAIT, ATOMIC];
+
+/// The factor of the narrow settings that fault.
+const FAULTS: &str = "slots";
+/// The narrow setting that moves page tables' entries.
+const MREMAP: &str = "mremap, 16 slots";
+
+/// Faults on one processor that is taken from its task all the time.
+const NARROW_FAULTS: [(&str, &str); 6] =
+    [("cpus", "1"), ("tick", "4000"), ("tasks", "40"), ("pages", "20"), ("ops", "20"), ("warmup", "0")];
+
+/// Where the controls run: where nobody can get stuck.
+const WIDE: &[&str] = &[BASE, "cpus", "cpu", LONGER, "load"];
+
+fn slots(window: &str) -> String {
+    format!("faults, {window} slots")
+}
+
+fn plan(effort: Effort) -> Plan {
+    let arms = vec![
+        Arm::deadlocks(KMAP, Strategy::Batched, &[("pte", "kmap")]),
+        Arm::deadlocks(SERIES, Strategy::Batched, &[("pte", "series")]),
+        Arm::deadlocks(STRICT, Strategy::Batched, &[("pte", "series-strict")]),
+        Arm::scheme(RESERVE, Strategy::Batched, &[("pte", "reserve")]),
+        Arm::scheme(NOWAIT, Strategy::Batched, &[("pte", "nowait")]),
+        Arm::scheme(ATOMIC, Strategy::Batched, &[("pte", "atomic")]),
+        LOWMEM.only(WIDE),
+        IDEAL.only(WIDE),
+        // Only a load that reads files can be wrong without invalidation: see Q4.
+        Arm::unsafe_control("batched, never", Strategy::Batched).only(&["pagecache-read"]),
+    ];
+    let mut plan = Plan::new(effort, KMAP, arms, &[]);
+    plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
+    plan.put(&[("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")]);
+    plan.length("300", "150", "60", "40");
+    plan.usual(&["1", "8"], &["1"]);
+    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
+    plan.setting("load", "pagecache-read", &reads);
+    let windows: &[&str] = match effort {
+        Effort::Full => &["16", "20", "24", "32", "48"],
+        Effort::Quick => &["16"],
+    };
+    for window in windows {
+        plan.setting(FAULTS, &slots(window), &[&NARROW_FAULTS[..], &[("window", window)]].concat());
+    }
+    // With PAE a table holds 512 entries: a region of 260 pages that moves up comes to lie in two of them.
+    let mremap = [
+        ("workload", "mremap"),
+        ("crew", "processes"),
+        ("cpus", "1"),
+        ("paging", "64g"),
+        ("tick", "4000"),
+        ("tasks", "20"),
+        ("pages", "260"),
+        ("ops", if effort == Effort::Full { "6" } else { "4" }),
+        ("warmup", "0"),
+        ("len", "4"),
+        ("reads", "0"),
+        ("window", "16"),
+    ];
+    plan.setting("mremap", MREMAP, &mremap);
+    plan
+}
+
+/// How often each arm got stuck, as a sentence.
+fn stuck(m: &Measured, setting: &str) -> String {
+    let told = |arm: &&str| {
+        let runs = m.samples(setting, arm).len();
+        (runs > 0).then(|| format!("`{arm}` {} of {runs}", m.deadlocks(setting, arm)))
+    };
+    let all: Vec<_> = ARMS.iter().filter_map(told).collect();
+    format!("In {setting}, runs that deadlock: {}. ", all.join(", "))
+}
+
+fn conclude(m: &Measured) -> Conclusion {
+    let mut verdict = stuck(m, &slots("16"));
+    verdict += &stuck(m, MREMAP);
+    let safe = m.along(FAULTS).into_iter().find(|(_, setting)| {
+        *setting != BASE && m.deadlocks(setting, KMAP) == 0 && !m.samples(setting, KMAP).is_empty()
+    });
+    verdict += &match safe {
+        Some((slots, _)) => format!("One pool got stuck in faults under no seed from {slots:.0} slots on. "),
+        None => "One pool got stuck in faults with every number of slots that was tried here. ".into(),
+    };
+    verdict += &format!("Where slots are enough for all, {}, ", compared(m, BASE, COST, KMAP, RESERVE));
+    verdict += &format!("{}, ", compared(m, BASE, COST, KMAP, NOWAIT));
+    verdict += &format!("{}.", compared(m, BASE, COST, KMAP, SERIES));
+    let share = |arm: &str| -> Vec<(f64, Interval)> {
+        let of = |(slots, setting): (f64, &str)| {
+            let runs = m.samples(setting, arm).len();
+            Some((slots, Interval::share(m.deadlocks(setting, arm), runs)?))
+        };
+        let narrow = m.along(FAULTS).into_iter().filter(|(_, setting)| *setting != BASE);
+        narrow.filter_map(of).collect()
+    };
+    Conclusion {
+        verdict,
+        pairs: vec![(KMAP, RESERVE), (KMAP, NOWAIT), (KMAP, ATOMIC)],
+        metric: COST,
+        more: vec![("maps_per_op", "maps/operations")],
+        charts: vec![
+            Chart::lines(
+                m,
+                "",
+                "40 tasks that fault on one processor",
+                ("slots of the window", "share of seeds that deadlock"),
+                ARMS.iter().map(|arm| ((*arm).to_owned(), share(arm))).collect(),
+            ),
+            Chart::bars(
+                m,
+                "cost",
+                "Page faults with slots for all",
+                (COST, "cycles for an operation"),
+                &[BASE, "cpus=1", "cpus=8", "cpu=haswell-ep"],
+                &ARMS,
+            ),
+        ],
+    }
+}
