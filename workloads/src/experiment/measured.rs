@@ -12,6 +12,7 @@
 //! | `pays.unlocked` | these and the one that maps: everybody but the waiters for a lock |
 //! | `pays.lock` | tasks that spin for a lock |
 //! | `pays.all` | all of them: what the ledger attributes to the scheme |
+//! | `processes` | no cycles: how many there was memory for, where the load fills it with them |
 //! | `refill` | anybody: TLB entries fetched again after a flush; part of whatever was being done then |
 //!
 //! What is compared is `busy_per_op`: tasks are done at different times, and at the end of a run the last of them is alone on
@@ -32,6 +33,11 @@ use std::sync::atomic::AtomicBool;
 
 /// What a scheme costs: the metric that is compared.
 pub const COST: &str = "busy_per_op";
+
+/// Processes of a load that fills memory with them, as many as there was memory for.
+pub const PROCESSES: &str = "processes";
+/// ENOMEM, which the guest says.
+const NO_MEMORY: u32 = 12;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,6 +95,15 @@ impl Sample {
         Sample { seed, figures: all, problems: row.problems(), deadlock }
     }
 
+    /// Of a guest that found no memory for another process; `None` if it says something else.
+    pub fn full(seed: u64, said: &str) -> Option<Sample> {
+        let (_, rest) = said.split_once("cannot make task ")?;
+        let (made, why) = rest.split_once(" of ")?;
+        let made: f64 = made.parse().ok().filter(|_| why.ends_with(&format!("(error {NO_MEMORY})")))?;
+        let figures = [(PROCESSES.to_owned(), made)].into_iter().collect();
+        Some(Sample { seed, figures, problems: Vec::new(), deadlock: None })
+    }
+
     /// A metric; `None` where there is none, and for a division by 0.
     fn metric(&self, name: &str) -> Option<f64> {
         match name.split_once('/') {
@@ -126,7 +141,14 @@ impl Measured {
                 source: source.into(),
             };
             let cell = plan.cell(setting, arm, seed).map_err(RunError::from).map_err(failed)?;
-            let outcome = run(&cell, interrupt).map_err(failed)?;
+            let outcome = match run(&cell, interrupt) {
+                Err(RunError::Refused(said)) if setting.fills => {
+                    return Sample::full(seed, &said)
+                        .map(Some)
+                        .ok_or_else(|| failed(RunError::Refused(said)));
+                }
+                outcome => outcome.map_err(failed)?,
+            };
             let sample = Sample::new(seed, &outcome);
             Ok((outcome.stop != Stop::Interrupted).then_some(sample))
         };

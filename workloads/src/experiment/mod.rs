@@ -25,6 +25,7 @@
 //! | Q4 | `pte_map.rs` |
 //! | Q5 | `window_size.rs` |
 //! | Q6 | `kmap_deadlock.rs` |
+//! | Q7 | `highpte.rs` |
 //! | Q9 | `wrap_flush.rs` |
 //! | Q10 | `percpu_pool.rs` |
 //! | Q11 | `atomic_stack.rs` |
@@ -43,6 +44,7 @@ mod atomic_stack;
 mod copy_clear;
 mod deferred;
 mod highmem_tax;
+mod highpte;
 mod invlpg_vs_batch;
 mod kmap_deadlock;
 mod percpu_pool;
@@ -95,6 +97,7 @@ pub const QUESTIONS: &[&Question] = &[
     &pte_map::QUESTION,
     &window_size::QUESTION,
     &kmap_deadlock::QUESTION,
+    &highpte::QUESTION,
     &wrap_flush::QUESTION,
     &percpu_pool::QUESTION,
     &atomic_stack::QUESTION,

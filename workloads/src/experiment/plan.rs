@@ -115,6 +115,8 @@ pub struct Setting {
     pub x: Option<f64>,
     /// Keys in place of those of the base.
     pub set: Keys,
+    /// Its load makes processes until there is no memory for another: how many there are then is its figure.
+    pub fills: bool,
 }
 
 /// All of an experiment.
@@ -152,7 +154,13 @@ impl Plan {
                 ("window", "128"),
                 ("pages", "512"),
             ]),
-            settings: vec![Setting { name: BASE.into(), factor: BASE.into(), x: None, set: Vec::new() }],
+            settings: vec![Setting {
+                name: BASE.into(),
+                factor: BASE.into(),
+                x: None,
+                set: Vec::new(),
+                fills: false,
+            }],
             arms,
             reference,
             seeds: match effort {
@@ -198,7 +206,19 @@ impl Plan {
     /// Adds a setting of several keys; the last is the one that a curve goes along.
     pub fn setting(&mut self, factor: &str, name: &str, set: &[(&str, &str)]) {
         let x = set.last().and_then(|(_, value)| value.parse().ok());
-        self.settings.push(Setting { name: name.into(), factor: factor.into(), x, set: owned(set) });
+        self.settings.push(Setting {
+            name: name.into(),
+            factor: factor.into(),
+            x,
+            set: owned(set),
+            fills: false,
+        });
+    }
+
+    /// The same with a load that fills memory with processes.
+    pub fn filling(&mut self, factor: &str, name: &str, set: &[(&str, &str)]) {
+        self.setting(factor, name, set);
+        self.settings.last_mut().into_iter().for_each(|s| s.fills = true);
     }
 
     /// What every experiment tries besides its own factors: one processor, a run of double length, other processors.

@@ -27,6 +27,7 @@ fn sample(seed: u64, cost: f64) -> Sample {
         "invlpg",
         "flush_ipis",
         "recycles",
+        "processes",
     ] {
         figures.insert(name.into(), cost);
     }
@@ -214,6 +215,17 @@ fn real_runs_give_the_same_bytes_from_any_number_of_threads() {
     );
     let stopped = TINY.answer(Effort::Quick, &Arc::new(AtomicBool::new(true)));
     assert!(matches!(stopped, Err(ExperimentError::Interrupted(_))));
+}
+
+#[test]
+fn memory_that_is_full_of_processes_is_counted() {
+    let full = Sample::full(3, "guest: cannot make task 110 of 1024 (error 12)").unwrap();
+    assert_eq!((full.seed, full.figures["processes"], full.problems.len()), (3, 110.0, 0));
+    for other in
+        ["guest: cannot make task 110 of 1024 (error 11)", "guest: pages=64 are too few for tasks=40", ""]
+    {
+        assert_eq!(Sample::full(3, other), None, "{other}");
+    }
 }
 
 #[test]

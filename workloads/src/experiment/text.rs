@@ -8,11 +8,17 @@ use crate::statistics::Interval;
 use crate::text_table::Table;
 use std::fmt::Write as _;
 
-/// Settings whose rows are shown with all their figures: the base, one processor, and where there is an unsafe control.
+/// Settings whose rows are shown with all their figures: the base, one processor, where there is an unsafe control, and where
+/// something else than the cost is measured.
 fn shown_whole(answer: &Answer) -> Vec<&str> {
     let mut names = vec![BASE, "cpus=1"];
     for row in answer.rows.iter().filter(|r| r.role == "unsafe") {
         if !names.contains(&row.setting.as_str()) {
+            names.push(&row.setting);
+        }
+    }
+    for row in answer.rows.iter().filter(|r| r.role == "scheme" && !r.figures.is_empty()) {
+        if !row.figures.contains_key(COST) && !names.contains(&row.setting.as_str()) {
             names.push(&row.setting);
         }
     }

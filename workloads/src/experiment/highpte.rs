@@ -1,0 +1,151 @@
+//! Q7: when do page tables fill low memory, and what does it cost to move them to high memory?
+//!
+//! Processes that map one piece of shared memory have a page table each for every 4 MiB (2 MiB with PAE) of it: the
+//! memory is there once, its tables as often as there are processes. Filling settings fork until there is no memory for
+//! another process and count; the others tell what moved tables cost where both fit.
+
+use super::Question;
+use super::claim::{Conclusion, compared};
+use super::figure::Chart;
+use super::measured::{COST, Measured, PROCESSES};
+use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use crate::strategy::Strategy;
+use crate::validation::Effort;
+
+/// The question.
+pub const QUESTION: Question = Question {
+    name: "highpte",
+    number: "Q7",
+    question: "when do page tables of many processes fill the low zone, and what does moving them to highmem cost?",
+    asked_by: "van Riel, January 2002; Molnar, \"simpler highpte\", 18 February 2002",
+    expectation: "none in figures",
+    plan,
+    conclude,
+    threats: &[
+        "low memory is 8 MiB here, the kernel in it, and shared memory 8 to 64 MiB: how many processes fit is this machine's \
+         number; the ratio is what carries over, as long as tables are most of what a process has in low memory",
+        "van Riel's remedy, shared memory in large pages, which needs no such tables, is not among the arms",
+        "under `pte=kmap` and `nowait` copies of pages take slots of the processor, as those of Linux 2.4 did, and with tables in low \
+         memory the shared window: where pages are copied, that is part of the difference",
+        "without swap; only the lowest level of tables lies in high memory, as in Linux",
+    ],
+};
+
+const LOW: &str = "tables low";
+const ATOMIC: &str = "tables by atomic";
+const KMAP: &str = "tables by kmap";
+const NOWAIT: &str = "tables by nowait";
+
+/// Where the controls run.
+const FITS: &[&str] = &[BASE, "cpus", "cpu", "paging", LONGER, "load"];
+
+fn filling(pages: &str) -> String {
+    format!("filled, {pages} shared pages")
+}
+
+fn plan(effort: Effort) -> Plan {
+    let arms = vec![
+        Arm::scheme(LOW, Strategy::Batched, &[]),
+        Arm::scheme(ATOMIC, Strategy::Batched, &[("pte", "atomic")]),
+        Arm::scheme(KMAP, Strategy::Batched, &[("pte", "kmap")]),
+        Arm::scheme(NOWAIT, Strategy::Batched, &[("pte", "nowait")]),
+        LOWMEM.only(FITS),
+        IDEAL.only(FITS),
+        // Only a load that reads files can be wrong without invalidation: see Q4.
+        Arm::unsafe_control("batched, never", Strategy::Batched).only(&["pagecache-read"]),
+    ];
+    let mut plan = Plan::new(effort, LOW, arms, &[]);
+    plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
+    // Forks are measured, too: they are what goes over most tables.
+    plan.put(&[
+        ("workload", "fork-cow"),
+        ("tasks", "4"),
+        ("pages", "512"),
+        ("ops", "64"),
+        ("rounds", "2"),
+        ("warmup", "1"),
+    ]);
+    if effort == Effort::Quick {
+        plan.put(&[("pages", "256"), ("ops", "32")]);
+    }
+    plan.usual(&["1", "8"], &["1"]);
+    plan.factor("paging", &["64g"], &[]);
+    let shared =
+        [("workload", "shm-many"), ("tasks", "16"), ("pages", "1024"), ("ops", "100"), ("warmup", "50")];
+    plan.setting("load", "shm-many", &shared);
+    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
+    plan.setting("load", "pagecache-read", &reads);
+    let sizes: &[&str] = match effort {
+        Effort::Full => &["2048", "4096", "8192", "16384"],
+        Effort::Quick => &["2048"],
+    };
+    for pages in sizes {
+        let set = [
+            ("workload", "shm-many"),
+            ("mem", "128M"),
+            ("normal", "8M"),
+            ("tasks", "1024"),
+            ("ops", "1"),
+            ("warmup", "0"),
+            ("pages", pages),
+        ];
+        plan.filling("shared", &filling(pages), &set);
+    }
+    plan
+}
+
+fn conclude(m: &Measured) -> Conclusion {
+    let mut verdict = String::new();
+    let sizes: Vec<(f64, String)> =
+        m.along("shared").into_iter().filter(|(_, s)| *s != BASE).map(|(x, s)| (x, s.to_owned())).collect();
+    for (pages, setting) in [sizes.first(), sizes.last()].into_iter().flatten() {
+        let fit = |arm| m.interval(setting, arm, PROCESSES);
+        if let (Some(low), Some(high), Some(times)) =
+            (fit(LOW), fit(ATOMIC), m.ratio(setting, PROCESSES, LOW, ATOMIC))
+        {
+            verdict += &format!(
+                "Of processes that share {:.0} MiB, {:.0} fit with tables in low memory and {:.0} with tables in high \
+                 memory, {:.2} times as many. ",
+                pages / 256.0,
+                low.median,
+                high.median,
+                times.median
+            );
+        }
+    }
+    for (setting, what) in
+        [(BASE, "In fork on four processors"), ("paging=64g", "with PAE"), ("shm-many", "in shared memory")]
+    {
+        if !m.values(setting, ATOMIC, COST).is_empty() {
+            verdict += &format!(
+                "{what}, {}, {}. ",
+                compared(m, setting, COST, LOW, ATOMIC),
+                compared(m, setting, COST, LOW, KMAP)
+            );
+        }
+    }
+    Conclusion {
+        verdict: verdict.trim_end().to_owned(),
+        pairs: vec![(LOW, ATOMIC), (LOW, KMAP)],
+        metric: COST,
+        more: vec![("invlpg_per_op", "invlpg/operations"), ("processes", PROCESSES)],
+        charts: vec![
+            Chart::curve(
+                m,
+                "",
+                "Processes that fit, 8 MiB of low memory",
+                ("shared", "pages that all of them share"),
+                (PROCESSES, "processes"),
+                &[LOW, ATOMIC, KMAP, NOWAIT],
+            ),
+            Chart::bars(
+                m,
+                "cost",
+                "Page tables in high memory (base: fork)",
+                (COST, "cycles for an operation"),
+                &[BASE, "cpus=1", "cpus=8", "paging=64g", "shm-many", "cpu=haswell-ep"],
+                &[LOW, ATOMIC, KMAP, NOWAIT],
+            ),
+        ],
+    }
+}
