@@ -21,7 +21,12 @@ pub enum Paging {
 }
 
 impl Paging {
-    /// The value of `paging=`.
+    /// The format of this name.
+    fn from_name(name: &str) -> Option<Paging> {
+        [Paging::TwoLevel, Paging::Pae].into_iter().find(|p| p.name() == name)
+    }
+
+    /// The value of `highmem=` and `paging=`.
     pub fn name(self) -> &'static str {
         match self {
             Paging::TwoLevel => "4g",
@@ -68,8 +73,10 @@ pub struct Options {
     pub rmap: rmap::Scheme,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
-    /// `paging=`.
+    /// `highmem=4g`, `64g`; also called `paging=`.
     pub paging: Paging,
+    /// `highmem=off` is `false`: what the direct map does not reach is not used, and a kmap is a sum.
+    pub highmem: bool,
     /// `cpus=`: bring up at most this many processors.
     pub cpus: usize,
     /// `marks=off` is `false`.
@@ -92,7 +99,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -124,6 +131,7 @@ pub fn init() {
         bounce_pages: 32,
         normal: None,
         paging: Paging::TwoLevel,
+        highmem: true,
         cpus: NCPU,
         marks: true,
         entry_cr3: false,
@@ -165,10 +173,13 @@ pub fn init() {
             "bounce-limit" => options.bounce_limit = Some(size(key, value)),
             "bounce-pages" => options.bounce_pages = number(key, value, 1, bounce::MOST as u32),
             "normal" => options.normal = Some(size(key, value)),
-            "paging" => {
-                let two_level = switch(key, value, "4g", "64g");
-                options.paging = if two_level { Paging::TwoLevel } else { Paging::Pae };
+            "highmem" => {
+                options.highmem = value != "off";
+                if options.highmem {
+                    options.paging = name(key, value, Paging::from_name(value), "off, 4g, 64g");
+                }
             }
+            "paging" => options.paging = name(key, value, Paging::from_name(value), "4g, 64g"),
             "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
             "marks" => options.marks = switch(key, value, "on", "off"),
             "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
@@ -197,8 +208,26 @@ pub fn init() {
             options.pte.name()
         );
     }
+    if !options.highmem {
+        demand_low(&options);
+    }
     // SAFETY: called once from the boot list, before other processors run.
     unsafe { OPTIONS.set(options) }
+}
+
+/// Refuses what a kernel without high memory does not have.
+fn demand_low(options: &Options) {
+    if options.paging == Paging::Pae {
+        refuse!(
+            "command line: highmem=off with paging=64g: without high memory there is nothing above 4 GiB to address; accepted: highmem=64g, or highmem=off with paging=4g"
+        );
+    }
+    if options.pte != ptemap::Scheme::Lowmem {
+        refuse!(
+            "command line: highmem=off with pte={}: there is no high memory that page tables could lie in; accepted with it: pte=lowmem",
+            options.pte.name()
+        );
+    }
 }
 
 /// The words after the file name, which most boot loaders put first.

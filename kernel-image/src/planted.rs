@@ -163,7 +163,7 @@ pub fn init(options: &Options) {
     let Some(fault) = options.fault else { return };
     let (of, title) = fault.of();
     let fits = match of {
-        Of::Kmap(strategies) => strategies.contains(&options.kmap),
+        Of::Kmap(strategies) => options.highmem && strategies.contains(&options.kmap),
         Of::Shootdown(schemes) => schemes.contains(&options.shootdown),
         Of::Rmap(schemes) => options.swap > 0 && schemes.contains(&options.rmap),
         Of::Bounce(on) => options.bounce == on,
@@ -171,9 +171,10 @@ pub fn init(options: &Options) {
     };
     if !fits {
         refuse!(
-            "command line: fault={} belongs to {title}, not to kmap={} shootdown={} swap={} disk={} bounce={}",
+            "command line: fault={} belongs to {title}, not to kmap={} highmem={} shootdown={} swap={} disk={} bounce={}",
             fault.name(),
             options.kmap.name(),
+            if options.highmem { options.paging.name() } else { "off" },
             options.shootdown.name(),
             options.swap,
             options.disk,

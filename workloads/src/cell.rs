@@ -201,10 +201,11 @@ impl Cell {
             && !fault.breaks(self.strategy, &self.kernel)
         {
             return Err(KeyError::Contradiction(format!(
-                "fault: '{}' belongs to {}, but the strategy is {}, shootdown is {}, swap is {}, disk is {} and bounce is {}; accepted with them are {}",
+                "fault: '{}' belongs to {}, but the strategy is {}, highmem is {}, shootdown is {}, swap is {}, disk is {} and bounce is {}; accepted with them are {}",
                 fault.name,
                 fault.of(),
                 self.strategy.name(),
+                if self.kernel.highmem { "on" } else { "off" },
                 self.kernel.shootdown.name(),
                 self.kernel.swap,
                 self.kernel.disk,

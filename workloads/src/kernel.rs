@@ -19,7 +19,7 @@ pub enum Paging {
 }
 
 impl Paging {
-    /// The value of `paging=`.
+    /// The value of `highmem=` and `paging=`.
     pub const fn name(self) -> &'static str {
         match self {
             Paging::TwoLevel => "4g",
@@ -120,10 +120,12 @@ pub struct KernelOptions {
     /// Pages that what it does not reach goes through.
     pub bounce_pages: u32,
     /// End of the NORMAL zone in bytes; unset: a quarter of RAM but 16 to 32 MiB, so that there is
-    /// highmem; above 1 GiB of RAM, as far as the direct map reaches.
+    /// highmem; above 1 GiB of RAM, and with `highmem=off`, as far as the direct map reaches.
     pub normal: Option<u64>,
-    /// Page-table format; unset: PAE when RAM reaches above 4 GiB.
+    /// Page-table format, `highmem=4g` and `64g`; unset: PAE when RAM reaches above 4 GiB.
     pub paging: Option<Paging>,
+    /// `highmem=off` is `false`: what the direct map does not reach is not used.
+    pub highmem: bool,
     /// Marks.
     pub marks: Marks,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it (4G/4G)?
@@ -156,6 +158,7 @@ impl Default for KernelOptions {
             bounce_pages: BOUNCE_PAGES,
             normal: None,
             paging: None,
+            highmem: true,
             marks: Marks::On,
             entry_cr3: false,
             preempt: true,
@@ -190,7 +193,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 27] = [
+    pub const KEYS: [&'static str; 28] = [
         "window",
         "slots",
         "when",
@@ -212,6 +215,7 @@ impl KernelOptions {
         "bounce-limit",
         "bounce-pages",
         "normal",
+        "highmem",
         "paging",
         "marks",
         "entry-cr3",
@@ -269,6 +273,13 @@ impl KernelOptions {
             "bounce-limit" => size(value).map(|n| self.bounce_limit = Some(n)),
             "bounce-pages" => number(value, 1, 64).map(|n| self.bounce_pages = n),
             "normal" => size(value).map(|n| self.normal = Some(n)),
+            "highmem" => {
+                let table = [("off", None), ("4g", Some(Paging::TwoLevel)), ("64g", Some(Paging::Pae))];
+                word(value, &table, "off, 4g, 64g").map(|format| {
+                    self.highmem = format.is_some();
+                    self.paging = format;
+                })
+            }
             "paging" => word(value, &[("4g", Paging::TwoLevel), ("64g", Paging::Pae)], "4g, 64g")
                 .map(|p| self.paging = Some(p)),
             "marks" => word(
@@ -313,7 +324,7 @@ impl KernelOptions {
 
     /// Page-table format on a machine with `memory` bytes.
     pub fn paging(&self, memory: u64) -> Paging {
-        self.paging.unwrap_or(if memory > ABOVE_4G { Paging::Pae } else { Paging::TwoLevel })
+        self.paging.unwrap_or(if memory > ABOVE_4G && self.highmem { Paging::Pae } else { Paging::TwoLevel })
     }
 
     /// Slots of the shared window on a machine with `memory` bytes.
@@ -327,7 +338,8 @@ impl KernelOptions {
     /// End of the NORMAL zone in bytes on a machine with `memory` bytes; `None`: as far as the direct map reaches.
     pub fn normal(&self, memory: u64) -> Option<u64> {
         self.normal.or_else(|| {
-            (memory <= SMALL).then(|| (memory / 4 / (4 * MIB) * 4 * MIB).clamp(16 * MIB, 32 * MIB))
+            (memory <= SMALL && self.highmem)
+                .then(|| (memory / 4 / (4 * MIB) * 4 * MIB).clamp(16 * MIB, 32 * MIB))
         })
     }
 
@@ -344,6 +356,9 @@ impl KernelOptions {
             format!("paging={}", self.paging(memory).name()),
             format!("seed={seed}"),
         ];
+        if !self.highmem {
+            words.push("highmem=off".into());
+        }
         words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
         if let Some(flush) = self.atomic_flush {
             words.push(format!("atomic-flush={}", flush.name()));
@@ -446,6 +461,11 @@ mod tests {
         assert_eq!(o.normal(128 * MIB), Some(32 * MIB));
         assert_eq!(o.normal(64 * MIB), Some(16 * MIB));
         assert_eq!(o.normal(64 << 30), None);
+        let mut o = KernelOptions::default();
+        o.set("highmem", "off").expect("a key").expect("a value");
+        assert_eq!((o.paging(64 << 30), o.normal(128 * MIB)), (Paging::TwoLevel, None));
+        o.set("highmem", "64g").expect("a key").expect("a value");
+        assert_eq!((o.paging(128 * MIB), o.normal(128 * MIB)), (Paging::Pae, Some(32 * MIB)));
     }
 
     #[test]

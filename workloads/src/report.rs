@@ -130,12 +130,15 @@ pub struct KernelSection {
     pub normal: Option<u64>,
     /// `4g` (two-level) or `64g` (PAE).
     pub paging: String,
+    /// Was memory used that the direct map does not reach?
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub highmem: bool,
     /// Were all marks sent?
     pub marks: bool,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it?
     pub entry_cr3: bool,
     /// Could tasks lose their processors inside the kernel?
-    #[serde(default = "usual_preempt", skip_serializing_if = "is_usual_preempt")]
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub preempt: bool,
     /// Initial count of the APIC timer; null: the kernel's own.
     pub tick: Option<u32>,
@@ -154,12 +157,12 @@ pub struct BounceSection {
     pub pages: u32,
 }
 
-fn usual_preempt() -> bool {
+fn yes() -> bool {
     true
 }
 
-fn is_usual_preempt(preempt: &bool) -> bool {
-    *preempt
+fn is_yes(on: &bool) -> bool {
+    *on
 }
 
 fn usual_pte() -> String {
@@ -295,6 +298,7 @@ impl Config {
                     .then(|| BounceSection { limit: kernel.bounce_limit(), pages: kernel.bounce_pages }),
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
+                highmem: kernel.highmem,
                 marks: kernel.marks == Marks::On,
                 entry_cr3: kernel.entry_cr3,
                 preempt: kernel.preempt,

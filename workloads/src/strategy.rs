@@ -215,7 +215,7 @@ impl Fault {
     /// Does it break a kernel with these?
     pub fn breaks(&self, strategy: Strategy, kernel: &KernelOptions) -> bool {
         match self.of {
-            Of::Strategies(of) => of.contains(&strategy),
+            Of::Strategies(of) => kernel.highmem && of.contains(&strategy),
             Of::Shootdowns(of) => of.contains(&kernel.shootdown),
             Of::Swap => kernel.swap > 0,
             Of::Disk => kernel.disk > 0,

@@ -97,6 +97,7 @@ fn heading(report: &Report) -> String {
         Some(bytes) => format!("NORMAL to {}", mib(bytes)),
         None => "NORMAL as far as the direct map".into(),
     };
+    let highmem = if k.highmem { "" } else { " without highmem" };
     let fault = k.fault.as_ref().map(|f| format!(", planted fault {f}")).unwrap_or_default();
     let adversary =
         if m.adversary == "none" { String::new() } else { format!(", adversary {}", m.adversary) };
@@ -106,7 +107,7 @@ fn heading(report: &Report) -> String {
         None => format!("seed {}", m.seed),
     };
     format!(
-        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}, window of {} slots{fault}\n{}\n",
+        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}{highmem}, window of {} slots{fault}\n{}\n",
         c.workload,
         m.cpus,
         m.cpu,

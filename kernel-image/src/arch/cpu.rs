@@ -9,7 +9,7 @@ use crate::refuse;
 /// Feature bits of CPUID leaf 1, `edx`, with the names used in messages.
 const PSE: (u32, &str) = (1 << 3, "PSE (4 MiB pages)");
 const TSC: (u32, &str) = (1 << 4, "TSC");
-const PAE: (u32, &str) = (1 << 6, "PAE (paging=64g)");
+const PAE: (u32, &str) = (1 << 6, "PAE (highmem=64g)");
 const CX8: (u32, &str) = (1 << 8, "CX8 (cmpxchg8b)");
 const APIC: (u32, &str) = (1 << 9, "APIC");
 const PGE: (u32, &str) = (1 << 13, "PGE (global pages)");

@@ -342,7 +342,9 @@ pub fn plan(options: &Options, global_fault: bool) -> Plan {
         wrap => wrap.unwrap_or(Wrap::Global),
     };
     check(&point, options);
-    Plan { scheme: scheme(&point), point, wrap, global: global(&point, options, global_fault) }
+    // Without high memory every page is in the direct map: whatever was chosen has nothing to do.
+    let scheme = if options.highmem { scheme(&point) } else { Scheme::Lowmem };
+    Plan { scheme, point, wrap, global: global(&point, options, global_fault) }
 }
 
 /// `wrap=`, or what it is without, if slots are invalidated at a wrap.

@@ -14,7 +14,8 @@
 //! processors' start code. The page array goes to NORMAL if there is one large
 //! enough, so that DMA stays free. The device (`swap=`, `disk=`) is cut off the end of
 //! RAM, or of what the direct map reaches under a strategy that maps nothing
-//! else. What does not fit is refused with the sum.
+//! else. With `highmem=off` RAM ends for the kernel where the direct map does.
+//! What does not fit is refused with the sum.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -35,12 +36,16 @@ const LEAST_LOW: u64 = 4 * MIB;
 /// What the device has to leave of the RAM that it is cut off.
 const LEAST_BESIDE: u64 = MIB;
 
-/// RAM that the format can address, as whole frames.
-fn ram(format: Format) -> impl Iterator<Item = Region> {
-    let limit: u64 = match format {
+/// End of the memory that the format can address.
+fn addressable(format: Format) -> u64 {
+    match format {
         Format::TwoLevel => 4 << 30,
         Format::Pae => 64 << 30,
-    };
+    }
+}
+
+/// RAM below `limit`, as whole frames.
+fn ram(limit: u64) -> impl Iterator<Item = Region> {
     let page = PAGE_SIZE as u64;
     multiboot::info()
         .regions()
@@ -51,8 +56,10 @@ fn ram(format: Format) -> impl Iterator<Item = Region> {
 
 /// Sets up the zones and the page array; returns the end of the direct map in bytes.
 pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
-    let low_end = low_end(options, format, slots, window);
-    let frames = (ram(format).map(|r| r.end).max().unwrap_or(0) / PAGE_SIZE as u64) as u32;
+    let limit = addressable(format);
+    let low_end = low_end(options, limit, slots, window);
+    let limit = if options.highmem { limit } else { low_end };
+    let frames = (ram(limit).map(|r| r.end).max().unwrap_or(0) / PAGE_SIZE as u64) as u32;
     let module_end = multiboot::info().module.map_or(0, |m| m.end);
     let reserved_end = memlayout::image_phys().end.max(module_end) as u64;
     let reserved_end = reserved_end.next_multiple_of(PAGE_SIZE as u64);
@@ -62,12 +69,12 @@ pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
         );
     }
     let array = frames as u64 * size_of::<Page>() as u64;
-    let start = array_start(format, reserved_end, low_end, array, frames);
+    let start = array_start(limit, reserved_end, low_end, array, frames);
     page::install(direct_map(start as u32).cast());
     LOW_FRAMES.store((low_end / PAGE_SIZE as u64) as u32, Relaxed);
     let array_end = start + array.next_multiple_of(PAGE_SIZE as u64);
-    let kept = place_of_device(options, format, low_end, array_end);
-    for region in ram(format) {
+    let kept = place_of_device(options, limit, low_end, array_end);
+    for region in ram(limit) {
         let above = |r: Region, edge: u64| Region { start: r.start.max(edge), ..r };
         let below = |r: Region, edge: u64| Region { end: r.end.min(edge), ..r };
         let usable = above(region, reserved_end);
@@ -85,10 +92,10 @@ pub fn init(options: &Options, format: Format, slots: u32, window: u32) -> u32 {
 }
 
 /// The RAM that plays the device: above the page array, at the end of the last region that can be reached.
-fn place_of_device(options: &Options, format: Format, low_end: u64, array_end: u64) -> Region {
+fn place_of_device(options: &Options, limit: u64, low_end: u64, array_end: u64) -> Region {
     let bytes = device::pages(options) as u64 * PAGE_SIZE as u64;
     let edge = if kmap::is_direct(options) { low_end } else { u64::MAX };
-    let last = ram(format).filter(|r| r.start < edge).map(|r| Region { end: r.end.min(edge), ..r });
+    let last = ram(limit).filter(|r| r.start < edge).map(|r| Region { end: r.end.min(edge), ..r });
     let last = last.max_by_key(|r| r.end).unwrap_or(Region { start: 0, end: 0 });
     let room = last.end.saturating_sub(last.start.max(array_end));
     if bytes > 0 && bytes + LEAST_BESIDE > room {
@@ -111,7 +118,7 @@ fn add(zone: Zone, part: Region) {
 }
 
 /// End of the direct map: the least of what fits under the window, `normal=` and the RAM that there is.
-fn low_end(options: &Options, format: Format, slots: u32, window: u32) -> u64 {
+fn low_end(options: &Options, limit: u64, slots: u32, window: u32) -> u64 {
     let base = memlayout::page_offset();
     let room = (window - base) as u64;
     let asked = options.normal.map_or(room, u64::from);
@@ -127,15 +134,15 @@ fn low_end(options: &Options, format: Format, slots: u32, window: u32) -> u64 {
             room / MIB
         );
     }
-    let top = ram(format).filter(|r| r.start < asked).map(|r| r.end.min(asked)).max().unwrap_or(0);
+    let top = ram(limit).filter(|r| r.start < asked).map(|r| r.end.min(asked)).max().unwrap_or(0);
     top / GRAIN * GRAIN
 }
 
 /// Where the page array goes.
-fn array_start(format: Format, reserved_end: u64, low_end: u64, bytes: u64, frames: u32) -> u64 {
+fn array_start(limit: u64, reserved_end: u64, low_end: u64, bytes: u64, frames: u32) -> u64 {
     let fits = |start: u64| {
         let end = start + bytes;
-        end + LEAST_LOW <= low_end && ram(format).any(|r| r.start <= start && end <= r.end)
+        end + LEAST_LOW <= low_end && ram(limit).any(|r| r.start <= start && end <= r.end)
     };
     match [DMA_END.max(reserved_end), reserved_end].into_iter().find(|&s| fits(s)) {
         Some(start) => start,
