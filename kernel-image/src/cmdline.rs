@@ -79,6 +79,8 @@ pub struct Options {
     pub highmem: bool,
     /// `cpus=`: bring up at most this many processors.
     pub cpus: usize,
+    /// `smp=off` is `false`: a kernel for one processor, without LOCK prefixes.
+    pub smp: bool,
     /// `marks=off` is `false`.
     pub marks: bool,
     /// `entry-cr3=1`: CR3 is loaded at each entry from ring 3 and before each return to it.
@@ -99,7 +101,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, cpus, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -133,6 +135,7 @@ pub fn init() {
         paging: Paging::TwoLevel,
         highmem: true,
         cpus: NCPU,
+        smp: true,
         marks: true,
         entry_cr3: false,
         preempt: true,
@@ -142,6 +145,7 @@ pub fn init() {
         fault: None,
         seed: 0,
     };
+    let mut cpus = None;
     for word in arguments(multiboot::info().command_line()) {
         let Some((key, value)) = word.split_once('=') else {
             refuse!("command line: `{word}` has no `=`; accepted: key=value with the keys {KEYS}");
@@ -180,7 +184,8 @@ pub fn init() {
                 }
             }
             "paging" => options.paging = name(key, value, Paging::from_name(value), "4g, 64g"),
-            "cpus" => options.cpus = number(key, value, 1, NCPU as u32) as usize,
+            "cpus" => cpus = Some(number(key, value, 1, NCPU as u32) as usize),
+            "smp" => options.smp = switch(key, value, "on", "off"),
             "marks" => options.marks = switch(key, value, "on", "off"),
             "entry-cr3" => options.entry_cr3 = switch(key, value, "1", "0"),
             "preempt" => options.preempt = switch(key, value, "on", "off"),
@@ -208,6 +213,13 @@ pub fn init() {
             options.pte.name()
         );
     }
+    options.cpus = match cpus {
+        Some(asked) if asked > 1 && !options.smp => refuse!(
+            "command line: cpus={asked} with smp=off: this is a kernel for one processor; accepted: smp=on, or cpus=1"
+        ),
+        _ if !options.smp => 1,
+        asked => asked.unwrap_or(NCPU),
+    };
     if !options.highmem {
         demand_low(&options);
     }

@@ -120,7 +120,7 @@ pub fn power_off(code: u32) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
     insn::cli();
-    if !PANICKING.swap(true, Relaxed) {
+    if PANICKING.compare_exchange(false, true, Relaxed, Relaxed).is_ok() {
         println!("\nkernel panic on cpu {}: {info}", crate::percpu::cpu_id());
     }
     power_off(exit::PANIC)

@@ -35,7 +35,7 @@ mod sync;
 mod syscall;
 mod syscall_mm;
 
-use arch::{cpu, lapic, segment, smp, trap};
+use arch::{cpu, lapic, segment, smp, trap, up};
 
 /// Entered from `arch/boot.s` on the boot processor: interrupts off, boot page tables, idle task's stack.
 #[unsafe(no_mangle)]
@@ -43,6 +43,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     debug::init(); // the console
     multiboot::init(magic, info); // what the loader says
     cmdline::init(); // what the user says
+    up::init(); // LOCK prefixes away, for a kernel of one processor
     marks::init(); // on or off
     cpu::check_features(); // is this machine good enough
     segment::init(0); // descriptor tables, TSS

@@ -6,8 +6,14 @@ use common::{refused, sound};
 use shootdown_workloads::Row;
 
 /// A load of files and user memory whose checksum depends on its own keys alone.
-const LOAD: &[(&str, &str)] =
-    &[("workload", "mixed"), ("tasks", "4"), ("pages", "128"), ("ops", "40"), ("warmup", "5"), ("think", "4")];
+const LOAD: &[(&str, &str)] = &[
+    ("workload", "mixed"),
+    ("tasks", "4"),
+    ("pages", "128"),
+    ("ops", "40"),
+    ("warmup", "5"),
+    ("think", "4"),
+];
 
 fn run(pairs: &[(&str, &str)]) -> Row {
     sound(&[LOAD, pairs].concat())

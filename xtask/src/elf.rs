@@ -74,6 +74,23 @@ pub fn segments_digest(bytes: &[u8]) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
+/// Where the bytes of a section lie in the file.
+pub fn section(bytes: &[u8], name: &str) -> Result<std::ops::Range<usize>> {
+    let file = parse(bytes)?;
+    let endian = file.endian();
+    let Some((_, section)) = file.elf_section_table().section_by_name(endian, name.as_bytes()) else {
+        bail!("the image has no section {name}");
+    };
+    let Some((offset, size)) = section.file_range(endian) else {
+        bail!("section {name} has no bytes in the file");
+    };
+    let place = offset as usize..(offset + size) as usize;
+    if place.end > bytes.len() {
+        bail!("section {name} reaches past the end of the file");
+    }
+    Ok(place)
+}
+
 /// The sections with code.
 pub fn code(bytes: &[u8]) -> Result<Vec<Code<'_>>> {
     let file = parse(bytes)?;

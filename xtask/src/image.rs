@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::lock::{self, Lock};
 use crate::toolchain::{self, TARGET, Toolchain};
-use crate::{elf, opcodes, paths};
+use crate::{elf, opcodes, paths, smp_locks};
 
 /// Flags of all guest crates.
 const FLAGS: &[&str] = &[
@@ -172,12 +172,15 @@ fn build(root: &Path, out: &Path, wanted: &[Image]) -> Result<Toolchain> {
     toolchain::run(&mut rustc, "kernel-image/abi")?;
     for &image in wanted {
         let path = link(root, &toolchain, &sysroot, &abi, scratch.path(), image)?;
-        let bytes = fs::read(&path)?;
-        let inspect = || -> Result<()> {
+        let mut bytes = fs::read(&path)?;
+        let mut finish = || -> Result<()> {
             elf::check_shape(&bytes)?;
+            if image == Image::Kernel {
+                smp_locks::fill(&mut bytes)?;
+            }
             elf::code(&bytes)?.iter().try_for_each(opcodes::check)
         };
-        inspect().with_context(|| image.file_name())?;
+        finish().with_context(|| image.file_name())?;
         write(&out.join(image.file_name()), &bytes)?;
     }
     Ok(toolchain)

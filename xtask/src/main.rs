@@ -20,6 +20,7 @@ mod paths;
 mod qemu;
 mod random;
 mod shots;
+mod smp_locks;
 mod speed;
 mod tlb;
 mod toolchain;

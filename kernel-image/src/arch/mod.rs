@@ -8,6 +8,7 @@ pub mod paging;
 pub mod segment;
 pub mod smp;
 pub mod trap;
+pub mod up;
 
 use core::arch::global_asm;
 
