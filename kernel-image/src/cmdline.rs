@@ -3,6 +3,7 @@
 
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
+use crate::memlayout::Split;
 use crate::mm::{bounce, swap};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
@@ -77,6 +78,8 @@ pub struct Options {
     pub paging: Paging,
     /// `highmem=off` is `false`: what the direct map does not reach is not used, and a kmap is a sum.
     pub highmem: bool,
+    /// `split=`: what of the linear addresses is the user's.
+    pub split: Split,
     /// `cpus=`: bring up at most this many processors.
     pub cpus: usize,
     /// `smp=off` is `false`: a kernel for one processor, without LOCK prefixes.
@@ -101,7 +104,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -134,6 +137,7 @@ pub fn init() {
         normal: None,
         paging: Paging::TwoLevel,
         highmem: true,
+        split: Split::ThreeG,
         cpus: NCPU,
         smp: true,
         marks: true,
@@ -184,6 +188,7 @@ pub fn init() {
                 }
             }
             "paging" => options.paging = name(key, value, Paging::from_name(value), "4g, 64g"),
+            "split" => options.split = name(key, value, Split::from_name(value), Split::NAMES),
             "cpus" => cpus = Some(number(key, value, 1, NCPU as u32) as usize),
             "smp" => options.smp = switch(key, value, "on", "off"),
             "marks" => options.marks = switch(key, value, "on", "off"),

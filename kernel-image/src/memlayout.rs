@@ -16,14 +16,29 @@
 //! user_end    +---------------------------------------------+
 //!             | user                                        |
 //!             |   stack, growing down from the top         |
-//! 0x4000_0000 |   MMAP_BASE: anonymous memory               |
+//!   mmap_base |   anonymous memory, mapped files            |  a third of the user half from its beginning
 //! 0x0800_0000 |   the program                               |
 //! 0x0000_0000 +---------------------------------------------+
 //! ```
 //!
-//! The split between user and kernel is a variable, set once at boot.
+//! The split between user and kernel (`split=`) is a variable, set once at boot.
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::kmap::axes::named;
+
+named! {
+    /// What of the 4 GiB of linear addresses is the user's. A multiple of 1 GiB, so that PAE kernels share whole page
+    /// directories.
+    Split {
+        /// 3 GiB, and the kernel's 1 GiB.
+        ThreeG "3g",
+        /// 2 GiB each.
+        TwoG "2g",
+        /// 1 GiB, and the kernel's 3 GiB.
+        OneG "1g",
+    }
+}
 
 /// Bytes of a page.
 pub const PAGE_SIZE: u32 = 4096;
@@ -44,8 +59,6 @@ pub const LAPIC_BASE: u32 = 0xFF80_0000;
 /// Physical address of the local APIC's registers after reset.
 pub const LAPIC_PHYS: u32 = 0xFEE0_0000;
 
-/// Lowest address that `mmap` gives out.
-pub const MMAP_BASE: u32 = 0x4000_0000;
 /// Bytes reserved for a user stack, filled on demand.
 pub const USER_STACK_SIZE: u32 = 256 << 10;
 
@@ -53,10 +66,28 @@ pub const USER_STACK_SIZE: u32 = 256 << 10;
 pub const TRAMPOLINE_PHYS: u32 = 0x8000;
 
 static PAGE_OFFSET: AtomicU32 = AtomicU32::new(0xC000_0000);
+static MMAP_BASE: AtomicU32 = AtomicU32::new(0x4000_0000);
 /// Bytes at the top of the user half that the kernel keeps: what one page-table page maps, or nothing.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
 /// A multiple of what a page-table page maps in either format.
 const PRIVATE_SPAN: u32 = 4 << 20;
+
+/// Obeys `split=`; before anything uses the direct map.
+pub fn set_split(split: Split) {
+    let end: u32 = match split {
+        Split::ThreeG => 0xC000_0000,
+        Split::TwoG => 0x8000_0000,
+        Split::OneG => 0x4000_0000,
+    };
+    PAGE_OFFSET.store(end, Relaxed);
+    // TASK_UNMAPPED_BASE of Linux.
+    MMAP_BASE.store(end / 3 / PAGE_SIZE * PAGE_SIZE, Relaxed);
+}
+
+/// Lowest address that `mmap` gives out.
+pub fn mmap_base() -> u32 {
+    MMAP_BASE.load(Relaxed)
+}
 
 /// Where the direct map begins and user space ends.
 pub fn page_offset() -> u32 {

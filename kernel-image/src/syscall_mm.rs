@@ -12,7 +12,7 @@ use shootdown_abi::syscall::{self as call, error};
 
 use crate::arch::insn;
 use crate::kmap::{self, Use};
-use crate::memlayout::{MMAP_BASE, PAGE_SIZE};
+use crate::memlayout::{PAGE_SIZE, mmap_base};
 use crate::mm::fault::{Access, Fault};
 use crate::mm::page_cache::{self, Absent, CreateError};
 use crate::mm::{self, AddressSpace, MapError, Protection, Sharing, user};
@@ -85,7 +85,7 @@ pub fn mmap(bytes: u32, sharing: u32) -> i32 {
         call::SHARED => Sharing::Shared,
         _ => return -error::INVALID,
     };
-    code(space().and_then(|s| s.map_anywhere(MMAP_BASE, bytes, sharing).map_err(errno)))
+    code(space().and_then(|s| s.map_anywhere(mmap_base(), bytes, sharing).map_err(errno)))
 }
 
 /// `map_file(file, first, pages) -> address`.
@@ -94,7 +94,7 @@ pub fn map_file(file: u32, first: u32, pages: u32) -> i32 {
         let end = first.checked_add(pages).filter(|&end| end <= page_cache::pages(file));
         end.ok_or(error::INVALID)?;
         let bytes = pages.checked_mul(PAGE_SIZE).ok_or(error::NO_MEMORY)?;
-        space.map_anywhere(MMAP_BASE, bytes, Sharing::File { file, first }).map_err(errno)
+        space.map_anywhere(mmap_base(), bytes, Sharing::File { file, first }).map_err(errno)
     };
     code(space().and_then(map))
 }

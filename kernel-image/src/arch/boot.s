@@ -4,7 +4,8 @@
 #
 # Builds page tables of 4 MiB pages in one page directory, just enough to run:
 #   0x0000_0000 -> physical 0, 4 MiB     the code that turns paging on
-#   0xC000_0000 -> physical 0, 992 MiB   what the loader left; early memory
+#   0x4000_0000, 0x8000_0000, 0xC000_0000 -> physical 0, 1 GiB (the last: 992 MiB)
+#                                        what the loader left; early memory, wherever split= puts it
 #   0xFE80_0000 -> physical 0, 8 MiB     the kernel image
 # and goes on in Rust on CPU 0's idle stack. `mm::init` replaces the tables.
 
@@ -33,11 +34,12 @@ boot_entry:
     mov dword ptr [edi], eax            # identity
     mov dword ptr [edi + 0x3FA * 4], eax
     mov dword ptr [edi + 0x3FB * 4], 0x400000 | LARGE
-    mov ecx, 248
-    lea esi, [edi + 0x300 * 4]
+    mov ecx, 0x3F8 - 0x100
+    lea esi, [edi + 0x100 * 4]
 1:  mov [esi], eax
     add esi, 4
     add eax, 0x400000
+    and eax, 0x3FFFFFFF                 # from physical 0 again, each GiB
     loop 1b
 
     mov eax, cr4

@@ -11,7 +11,7 @@ use super::area::{self, Area, MapError, Sharing};
 use super::flush::Scope;
 use super::page::PAGE_SIZE;
 use super::page_table::{self as pt, Entry};
-use crate::memlayout::MMAP_BASE;
+use crate::memlayout::mmap_base;
 use crate::ptemap::Role;
 use crate::shootdown;
 
@@ -29,7 +29,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
         return Err(MapError::BadRange);
     }
     let kept = old.min(new);
-    let to = space.with_areas(|areas| areas.room(MMAP_BASE, new))?;
+    let to = space.with_areas(|areas| areas.room(mmap_base(), new))?;
     // Page tables first: nothing may go wrong once pages move.
     let mut at = to;
     while at < to + kept {
