@@ -197,6 +197,12 @@ impl Cell {
     /// Checks what depends on several keys.
     pub fn validate(&self) -> Result<(), KeyError> {
         self.machine.validate()?;
+        if !self.kernel.smp && self.machine.cpus > 1 {
+            return Err(KeyError::Contradiction(format!(
+                "smp: 'off' is a kernel for one processor, but cpus is {}; accepted with it is cpus=1",
+                self.machine.cpus
+            )));
+        }
         if let Some(fault) = self.kernel.fault
             && !fault.breaks(self.strategy, &self.kernel)
         {
@@ -325,6 +331,16 @@ mod tests {
         assert!(!e.contains('\n'));
         // A key of another load is none of this one.
         assert!(cell().set("rounds", "4").is_err());
+    }
+
+    #[test]
+    fn a_kernel_for_one_processor_gets_one() {
+        let mut c = cell();
+        c.set_all([("smp", "off"), ("cpus", "2")]).unwrap();
+        let told = c.validate().unwrap_err().to_string();
+        assert!(told.contains("but cpus is 2; accepted with it is cpus=1"), "{told}");
+        c.set("cpus", "1").unwrap();
+        c.validate().unwrap();
     }
 
     #[test]

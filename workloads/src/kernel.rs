@@ -126,6 +126,10 @@ pub struct KernelOptions {
     pub paging: Option<Paging>,
     /// `highmem=off` is `false`: what the direct map does not reach is not used.
     pub highmem: bool,
+    /// `smp=off` is `false`: a kernel for one processor, without LOCK prefixes.
+    pub smp: bool,
+    /// What of the linear addresses is the user's, one of [`SPLITS`].
+    pub split: &'static str,
     /// Marks.
     pub marks: Marks,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it (4G/4G)?
@@ -159,6 +163,8 @@ impl Default for KernelOptions {
             normal: None,
             paging: None,
             highmem: true,
+            smp: true,
+            split: SPLITS[0],
             marks: Marks::On,
             entry_cr3: false,
             preempt: true,
@@ -183,6 +189,9 @@ pub const AXES: &[(&str, &[&str])] = &[
 pub const RMAPS: &[(&str, &str)] =
     &[("scan", "all page tables of all processes, until as many PTEs are found as the page has owners")];
 
+/// The splits of the linear addresses between user and kernel, by the user's part, the default first.
+pub const SPLITS: &[&str] = &["3g", "2g", "1g"];
+
 /// Bounce pages when none are asked for, as in the emergency pool of Linux.
 const BOUNCE_PAGES: u32 = 32;
 const MIB: u64 = 1 << 20;
@@ -193,7 +202,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 28] = [
+    pub const KEYS: [&'static str; 30] = [
         "window",
         "slots",
         "when",
@@ -217,6 +226,8 @@ impl KernelOptions {
         "normal",
         "highmem",
         "paging",
+        "smp",
+        "split",
         "marks",
         "entry-cr3",
         "preempt",
@@ -258,6 +269,14 @@ impl KernelOptions {
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
+            "smp" => on_off(value).map(|on| self.smp = on),
+            "split" => match SPLITS.iter().find(|name| **name == value) {
+                Some(name) => {
+                    self.split = name;
+                    Ok(())
+                }
+                None => Err(format!("'{value}' is not accepted; accepted are {}", SPLITS.join(", "))),
+            },
             "rmap" => match RMAPS.iter().find(|(name, _)| *name == value) {
                 Some((name, _)) => {
                     self.rmap = name;
@@ -358,6 +377,12 @@ impl KernelOptions {
         ];
         if !self.highmem {
             words.push("highmem=off".into());
+        }
+        if !self.smp {
+            words.push("smp=off".into());
+        }
+        if self.split != SPLITS[0] {
+            words.push(format!("split={}", self.split));
         }
         words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
         if let Some(flush) = self.atomic_flush {
@@ -484,12 +509,14 @@ mod tests {
             ("shootdown", "lazy"),
             ("preempt", "off"),
             ("pte", "atomic"),
+            ("smp", "off"),
+            ("split", "1g"),
         ] {
             o.set(key, value).expect("a key").expect("a value");
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

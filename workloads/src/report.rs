@@ -15,7 +15,7 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SharedFlush};
+use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SPLITS, SharedFlush};
 use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
@@ -133,6 +133,12 @@ pub struct KernelSection {
     /// Was memory used that the direct map does not reach?
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub highmem: bool,
+    /// Was it a kernel for many processors? One for a single one has no LOCK prefixes.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub smp: bool,
+    /// What of the linear addresses was the user's: `3g`, `2g`, `1g`.
+    #[serde(default = "usual_split", skip_serializing_if = "is_usual_split")]
+    pub split: String,
     /// Were all marks sent?
     pub marks: bool,
     /// Is CR3 loaded at each entry from ring 3 and before each return to it?
@@ -163,6 +169,14 @@ fn yes() -> bool {
 
 fn is_yes(on: &bool) -> bool {
     *on
+}
+
+fn usual_split() -> String {
+    SPLITS[0].into()
+}
+
+fn is_usual_split(name: &str) -> bool {
+    name == SPLITS[0]
 }
 
 fn usual_pte() -> String {
@@ -299,6 +313,8 @@ impl Config {
                 normal: kernel.normal(memory),
                 paging: kernel.paging(memory).name().into(),
                 highmem: kernel.highmem,
+                smp: kernel.smp,
+                split: kernel.split.into(),
                 marks: kernel.marks == Marks::On,
                 entry_cr3: kernel.entry_cr3,
                 preempt: kernel.preempt,

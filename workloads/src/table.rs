@@ -98,6 +98,8 @@ fn heading(report: &Report) -> String {
         None => "NORMAL as far as the direct map".into(),
     };
     let highmem = if k.highmem { "" } else { " without highmem" };
+    let smp = if k.smp { "" } else { ", kernel for one processor" };
+    let split = if k.split == "3g" { String::new() } else { format!(", split {}", k.split) };
     let fault = k.fault.as_ref().map(|f| format!(", planted fault {f}")).unwrap_or_default();
     let adversary =
         if m.adversary == "none" { String::new() } else { format!(", adversary {}", m.adversary) };
@@ -107,7 +109,7 @@ fn heading(report: &Report) -> String {
         None => format!("seed {}", m.seed),
     };
     format!(
-        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}{highmem}, window of {} slots{fault}\n{}\n",
+        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}{highmem}{split}{smp}, window of {} slots{fault}\n{}\n",
         c.workload,
         m.cpus,
         m.cpu,
