@@ -21,6 +21,7 @@
 
 use super::ExperimentError;
 use super::plan::{Arm, BASE, Plan, Role, Setting};
+use crate::cell::Cell;
 use crate::figures::figures;
 use crate::run::{Outcome, RunError, run};
 use crate::statistics::{Interval, Pairs};
@@ -31,6 +32,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// What the kernel prints when all processors have come up.
+const UP_AND_RUNNING: &str = "shootdown kernel: ";
+
 /// What a scheme costs: the metric that is compared.
 pub const COST: &str = "busy_per_op";
 
@@ -40,10 +44,18 @@ pub const PROCESSES: &str = "processes";
 const NO_MEMORY: u32 = 12;
 
 /// One run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Its seed.
     pub seed: u64,
+    /// The load with its arguments.
+    pub load: String,
+    /// What it printed.
+    pub checksum: Option<String>,
+    /// Did the kernel come up?
+    pub boots: bool,
+    /// Did another run of the same load with the same arguments print another checksum?
+    pub differs: bool,
     /// Its figures; none when it did not reach its end.
     pub figures: BTreeMap<String, f64>,
     /// What went wrong.
@@ -92,7 +104,15 @@ impl Sample {
             let lines = outcome.console.lines().filter(|line| line.contains("waits for"));
             lines.map(str::trim).collect::<Vec<_>>().join("\n")
         });
-        Sample { seed, figures: all, problems: row.problems(), deadlock }
+        Sample {
+            seed,
+            figures: all,
+            problems: row.problems(),
+            deadlock,
+            checksum: row.checksum.clone(),
+            boots: outcome.console.contains(UP_AND_RUNNING),
+            ..Sample::default()
+        }
     }
 
     /// Of a guest that found no memory for another process; `None` if it says something else.
@@ -101,7 +121,30 @@ impl Sample {
         let (made, why) = rest.split_once(" of ")?;
         let made: f64 = made.parse().ok().filter(|_| why.ends_with(&format!("(error {NO_MEMORY})")))?;
         let figures = [(PROCESSES.to_owned(), made)].into_iter().collect();
-        Some(Sample { seed, figures, problems: Vec::new(), deadlock: None })
+        Some(Sample { seed, figures, ..Sample::default() })
+    }
+
+    /// What came of a run in a setting. A kernel that refuses its command line is one that fails, and stops nothing.
+    fn of(
+        setting: &Setting,
+        cell: &Cell,
+        outcome: Result<Outcome, RunError>,
+    ) -> Result<Option<Sample>, RunError> {
+        let seed = cell.machine.seed;
+        let sample = match outcome {
+            Ok(outcome) if outcome.stop == Stop::Interrupted => return Ok(None),
+            Ok(outcome) => Sample::new(seed, &outcome),
+            Err(RunError::Refused(said)) => {
+                let full = Sample::full(seed, &said).filter(|_| setting.fills);
+                full.unwrap_or_else(|| Sample {
+                    seed,
+                    problems: vec![format!("the guest refuses: {said}")],
+                    ..Sample::default()
+                })
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(Some(Sample { load: cell.module_string(), ..sample }))
     }
 
     /// A metric; `None` where there is none, and for a division by 0.
@@ -141,16 +184,7 @@ impl Measured {
                 source: source.into(),
             };
             let cell = plan.cell(setting, arm, seed).map_err(RunError::from).map_err(failed)?;
-            let outcome = match run(&cell, interrupt) {
-                Err(RunError::Refused(said)) if setting.fills => {
-                    return Sample::full(seed, &said)
-                        .map(Some)
-                        .ok_or_else(|| failed(RunError::Refused(said)));
-                }
-                outcome => outcome.map_err(failed)?,
-            };
-            let sample = Sample::new(seed, &outcome);
-            Ok((outcome.stop != Stop::Interrupted).then_some(sample))
+            Sample::of(setting, &cell, run(&cell, interrupt)).map_err(failed)
         };
         let samples: Vec<_> = jobs.par_iter().with_max_len(1).map(one).collect();
         let mut runs: BTreeMap<(String, &'static str), Vec<Sample>> = BTreeMap::new();
@@ -158,7 +192,28 @@ impl Measured {
             let Some(sample) = sample? else { return Err(ExperimentError::Interrupted(name)) };
             runs.entry((plan.settings[s].name.clone(), plan.arms[a].name)).or_default().push(sample);
         }
-        Ok(Measured { plan, runs })
+        Ok(Measured::new(plan, runs))
+    }
+
+    /// Holds the checksums of each load against that of its first sound run, in the order of the plan.
+    fn new(plan: Plan, mut runs: BTreeMap<(String, &'static str), Vec<Sample>>) -> Measured {
+        let mut firsts: BTreeMap<String, (String, String)> = BTreeMap::new();
+        for setting in &plan.settings {
+            for arm in plan.arms.iter().filter(|arm| arm.role != Role::Unsafe) {
+                let samples = runs.get_mut(&(setting.name.clone(), arm.name)).into_iter().flatten();
+                for sample in samples.filter(|s| s.problems.is_empty()) {
+                    let Some(own) = sample.checksum.clone() else { continue };
+                    let here = format!("{}, {}", setting.name, arm.name);
+                    let (first, of) =
+                        firsts.entry(sample.load.clone()).or_insert_with(|| (own.clone(), here));
+                    if own != *first {
+                        sample.differs = true;
+                        sample.problems.push(format!("its checksum is {own}, but that of {of} {first}"));
+                    }
+                }
+            }
+        }
+        Measured { plan, runs }
     }
 
     /// Runs that were made elsewhere: by setting, arm and seed.
@@ -168,7 +223,7 @@ impl Measured {
             let (setting, arm) = (&plan.settings[s], &plan.arms[a]);
             runs.entry((setting.name.clone(), arm.name)).or_default().push(samples(setting, arm, seed));
         }
-        Measured { plan, runs }
+        Measured::new(plan, runs)
     }
 
     /// The runs of an arm in a setting.

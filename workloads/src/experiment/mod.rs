@@ -26,6 +26,7 @@
 //! | Q5 | `window_size.rs` |
 //! | Q6 | `kmap_deadlock.rs` |
 //! | Q7 | `highpte.rs` |
+//! | Q8 | `config_matrix.rs` |
 //! | Q9 | `wrap_flush.rs` |
 //! | Q10 | `percpu_pool.rs` |
 //! | Q11 | `atomic_stack.rs` |
@@ -41,6 +42,7 @@ mod plan;
 mod text;
 
 mod atomic_stack;
+mod config_matrix;
 mod copy_clear;
 mod deferred;
 mod highmem_tax;
@@ -98,6 +100,7 @@ pub const QUESTIONS: &[&Question] = &[
     &window_size::QUESTION,
     &kmap_deadlock::QUESTION,
     &highpte::QUESTION,
+    &config_matrix::QUESTION,
     &wrap_flush::QUESTION,
     &percpu_pool::QUESTION,
     &atomic_stack::QUESTION,

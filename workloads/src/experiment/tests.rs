@@ -33,7 +33,7 @@ fn sample(seed: u64, cost: f64) -> Sample {
     }
     figures.insert("operations".into(), 1000.0);
     figures.insert("conflicts".into(), cost / 10.0);
-    Sample { seed, figures, problems: Vec::new(), deadlock: None }
+    Sample { seed, figures, boots: true, ..Sample::default() }
 }
 
 /// All arms of a question at these costs.
@@ -104,6 +104,43 @@ fn wrong_runs_have_no_part_unless_they_are_to_be_wrong() {
     for words in ["WRONG in 1 of 6", "UNSAFE: caught in 1 of 6", "QUICK", "lost"] {
         assert!(text.contains(words), "no '{words}' in:\n{text}");
     }
+}
+
+/// A kernel that prints another checksum, or refuses, is told by name, and its figures have no part.
+#[test]
+fn a_kernel_of_the_matrix_that_fails_is_told() {
+    let question = &config_matrix::QUESTION;
+    let with = |broken: fn(&mut Sample)| {
+        let m = Measured::of((question.plan)(Effort::Quick), |_, arm, seed| {
+            let mut sample = Sample { checksum: Some(format!("0x{seed}")), ..sample(seed, 100.0) };
+            sample.load = format!("mixed seed={seed}");
+            if arm.name == "SMP 64G-highpte" && seed == 3 {
+                broken(&mut sample);
+            }
+            sample
+        });
+        answer(question, &m)
+    };
+    let good = with(|_| {});
+    for words in ["20 of 20 kernels boot,", "20 of 20 pass the load,", "20 of 20 print the checksum"] {
+        assert!(good.verdict.contains(words), "{}", good.verdict);
+    }
+    let other = with(|s| s.checksum = Some("0xbad".into()));
+    for words in ["20 of 20 kernels boot,", "19 of 20 pass the load (not `SMP 64G-highpte`),"] {
+        assert!(other.verdict.contains(words), "{}", other.verdict);
+    }
+    let told = "base, SMP 64G-highpte, seed 3: its checksum is 0xbad, but that of base, UP nohighmem 0x3";
+    assert!(other.problems.iter().any(|p| p == told), "{:?}", other.problems);
+    let row = other.rows.iter().find(|r| r.arm == "SMP 64G-highpte" && r.setting == BASE).unwrap();
+    assert_eq!((row.wrong, row.figures[COST].n), (1, 5));
+    let dead = with(|s| {
+        s.boots = false;
+        s.problems = vec!["the guest refuses: cpu: no PAE".into()];
+        s.checksum = None;
+        s.figures.clear();
+    });
+    assert!(dead.verdict.contains("19 of 20 kernels boot (not `SMP 64G-highpte`)"), "{}", dead.verdict);
+    assert!(dead.problems.iter().any(|p| p.contains("no PAE")), "{:?}", dead.problems);
 }
 
 #[test]
