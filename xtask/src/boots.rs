@@ -50,6 +50,38 @@ fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
     if (load, strategy) == SHOOTDOWN_LOAD { SHOOTDOWNS } else { &SHOOTDOWNS[..1] }
 }
 
+/// The load and the strategy that also run on each of [`kernels`].
+const KERNEL_LOAD: (&str, &str) = ("mixed", "batched");
+
+/// A way to configure the kernel: its words, and the processors of machines that it is tried on; empty: all.
+struct Kernel {
+    words: String,
+    cpus: &'static [u32],
+}
+
+/// The kernels that a load runs on: the usual one, and for one load those of Molnar's matrix (`experiment config-matrix`).
+/// Without high memory NORMAL ends where RAM does.
+fn kernels(load: &str, strategy: &str) -> Vec<Kernel> {
+    let mut all = vec![Kernel { words: String::new(), cpus: &[] }];
+    if (load, strategy) != KERNEL_LOAD {
+        return all;
+    }
+    for (smp, cpus) in [("off", &[1][..]), ("on", &[4])] {
+        for preempt in ["off", "on"] {
+            for memory in [
+                "highmem=off normal=512M",
+                "highmem=4g",
+                "highmem=4g pte=atomic",
+                "highmem=64g",
+                "highmem=64g pte=atomic",
+            ] {
+                all.push(Kernel { words: format!("smp={smp} preempt={preempt} {memory}"), cpus });
+            }
+        }
+    }
+    all
+}
+
 /// Further words for a load: a swap device that leaves less memory than its tasks have, 624 frames of HIGHMEM. Of low memory
 /// it can be cut off the end only, which leaves enough.
 fn swap_words(load: &str, strategy: &str) -> &'static str {
@@ -137,17 +169,21 @@ pub fn run(plan: &Plan) -> Result<()> {
         // The first good run of a load says what the others have to print.
         let mut expected: Option<(Verdict, String)> = None;
         let strategies = strategies(load).iter().filter(|s| wanted(&plan.strategies, s));
-        for (strategy, shootdown) in
-            strategies.flat_map(|s| shootdowns(load, s).iter().map(move |shootdown| (s, shootdown)))
+        let schemes =
+            strategies.flat_map(|s| shootdowns(load, s).iter().map(move |shootdown| (s, shootdown)));
+        for ((strategy, shootdown), kernel) in
+            schemes.flat_map(|s| kernels(load, s.0).into_iter().map(move |kernel| (s, kernel)))
         {
             for &cpus in SHOOTDOWN_CPUS {
-                if !plan.cpus.is_empty() && !plan.cpus.contains(&cpus) {
+                let tried = |list: &[u32]| list.is_empty() || list.contains(&cpus);
+                if !tried(&plan.cpus) || !tried(kernel.cpus) {
                     continue;
                 }
                 for machine in machines.iter().filter(|m| m.cpus().contains(&cpus)) {
                     let name = format!(
-                        "{load:<14} {strategy:<14} {shootdown:<13} {cpus:>2} cpus {}",
-                        machine.name()
+                        "{load:<14} {strategy:<14} {shootdown:<13} {cpus:>2} cpus {} {}",
+                        machine.name(),
+                        kernel.words
                     );
                     let boot = Boot {
                         kernel: plan.images.join("kernel.elf"),
@@ -156,8 +192,9 @@ pub fn run(plan: &Plan) -> Result<()> {
                             plan.images.join("guest.elf").display()
                         )],
                         append: format!(
-                            "kmap={strategy} shootdown={shootdown} {NORMAL} {} {}",
+                            "kmap={strategy} shootdown={shootdown} {NORMAL} {} {} {}",
                             swap_words(load, strategy),
+                            kernel.words,
                             plan.append
                         )
                         .trim_end()
