@@ -21,10 +21,11 @@
 //! 0x0000_0000 +---------------------------------------------+
 //! ```
 //!
-//! The split between user and kernel (`split=`) is a variable, set once at boot.
+//! The split between user and kernel (`split=`) is set once at boot (`arch/split.rs`).
 
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::arch::split;
 use crate::kmap::axes::named;
 
 named! {
@@ -65,7 +66,6 @@ pub const USER_STACK_SIZE: u32 = 256 << 10;
 /// Physical page of the application processors' real-mode code: below 1 MiB, page aligned.
 pub const TRAMPOLINE_PHYS: u32 = 0x8000;
 
-static PAGE_OFFSET: AtomicU32 = AtomicU32::new(0xC000_0000);
 static MMAP_BASE: AtomicU32 = AtomicU32::new(0x4000_0000);
 /// Bytes at the top of the user half that the kernel keeps: what one page-table page maps, or nothing.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
@@ -79,7 +79,7 @@ pub fn set_split(split: Split) {
         Split::TwoG => 0x8000_0000,
         Split::OneG => 0x4000_0000,
     };
-    PAGE_OFFSET.store(end, Relaxed);
+    split::set_page_offset(end);
     // TASK_UNMAPPED_BASE of Linux.
     MMAP_BASE.store(end / 3 / PAGE_SIZE * PAGE_SIZE, Relaxed);
 }
@@ -90,8 +90,9 @@ pub fn mmap_base() -> u32 {
 }
 
 /// Where the direct map begins and user space ends.
+#[inline(always)]
 pub fn page_offset() -> u32 {
-    PAGE_OFFSET.load(Relaxed)
+    split::page_offset()
 }
 
 /// Whether each address space has kmap slots of its own; at boot, before there is one.
@@ -120,8 +121,9 @@ pub fn user_stack_top() -> u32 {
 }
 
 /// Linear address of a physical one in DMA or NORMAL, through the direct map.
+#[inline(always)]
 pub fn direct(phys: u32) -> *mut u8 {
-    page_offset().wrapping_add(phys) as *mut u8
+    split::direct(phys) as *mut u8
 }
 
 /// Linear address of a physical one below [`IMAGE_SPAN`]; good before and after the real page tables are in use.

@@ -7,6 +7,7 @@ mod mp;
 pub mod paging;
 pub mod segment;
 pub mod smp;
+pub mod split;
 pub mod trap;
 pub mod up;
 

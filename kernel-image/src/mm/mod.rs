@@ -85,7 +85,6 @@ pub fn init() {
     };
     page_table::set_format(format);
     planted::init(options);
-    memlayout::set_split(options.split);
     let slots = kmap::slots(options, format);
     let window = kmap::window::start_for(slots);
     let low_end = zones::init(options, format, slots, window);
