@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_lock_without_a_prefix_is_refused() {
         // xchg eax, ecx is none; xchg [ecx], eax is
-        assert_eq!(in_code(&code(&[0x91])).unwrap(), []);
+        assert!(in_code(&code(&[0x91])).unwrap().is_empty());
         let message = in_code(&code(&[0x91, 0x87, 0x01])).unwrap_err().to_string();
         assert!(message.contains("0x00001001") && message.contains("compare-exchange"), "{message}");
     }
@@ -116,7 +116,7 @@ mod tests {
             let byte = &mut image[text.start + (site - address) as usize];
             assert_eq!(std::mem::replace(byte, 0x3e), LOCK);
         }
-        assert_eq!(super::sites(&image).unwrap(), []);
+        assert!(super::sites(&image).unwrap().is_empty());
         assert_eq!(decoded(&image), before);
     }
 
