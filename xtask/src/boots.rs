@@ -2,7 +2,7 @@
 //!
 //! Every load runs under every strategy that is something else to it with 1, 2 and 4 processors, on QEMU, on
 //! Bochs when asked for, and on shootdown when it is built (there with 16 and
-//! 64 processors too). A checksum depends on the load's arguments alone, so
+//! 64 processors too), and one load on the twenty kernels of a matrix. A checksum depends on the load's arguments alone, so
 //! all runs of a load have to print the same one, count the same operations
 //! and find no error.
 
