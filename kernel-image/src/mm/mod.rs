@@ -6,7 +6,8 @@
 //!  page_table     both formats: look up, create, write; never flushes
 //!  kernel_space   the kernel half that all address spaces share
 //!  area           what a process may touch: the list of its areas
-//!  address_space  root, areas and PTEs of a process, its threads, who has it loaded
+//!  address_space  root and areas of a process, its threads, who has it loaded
+//!  tables         its page tables: reach, make, change one PTE
 //!  fault, fork, protect, mremap, user, peek: on top of it
 //!  swap, reclaim  the swap device; who has to go there
 //!  device, bounce what is written there; what it does not reach
@@ -40,6 +41,7 @@ mod stored;
 pub mod swap;
 mod swapped;
 mod switch;
+mod tables;
 pub mod user;
 mod zones;
 
