@@ -72,6 +72,8 @@ pub struct Options {
     pub bounce_pages: u32,
     /// `rmap=`: how reclaim finds the PTEs of a page.
     pub rmap: rmap::Scheme,
+    /// `rmap-audit=1`: each search is held against `scan`.
+    pub rmap_audit: bool,
     /// `normal=`: end of the NORMAL zone in bytes; unset: as far as the direct map reaches.
     pub normal: Option<u32>,
     /// `highmem=4g`, `64g`; also called `paging=`.
@@ -104,7 +106,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -130,6 +132,7 @@ pub fn init() {
         pte: ptemap::Scheme::Lowmem,
         swap: 0,
         rmap: rmap::Scheme::Scan,
+        rmap_audit: false,
         disk: 0,
         bounce: false,
         bounce_limit: None,
@@ -176,6 +179,7 @@ pub fn init() {
             "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
             "swap" => options.swap = number(key, value, 0, swap::MOST),
             "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
+            "rmap-audit" => options.rmap_audit = switch(key, value, "1", "0"),
             "disk" => options.disk = number(key, value, 0, swap::MOST),
             "bounce" => options.bounce = switch(key, value, "on", "off"),
             "bounce-limit" => options.bounce_limit = Some(size(key, value)),

@@ -132,11 +132,19 @@ faults! {
         /// The generation that a processor notes is read after its flush.
         GenLate "gen-late",
     }
-    rmap Scan, "swap=PAGES" {
+    rmap Scan | VmaList | Family, "swap=PAGES" {
         /// A victim is copied to the swap device before its translations are flushed.
         SwapCopyFirst "swap-copy-first",
         /// A victim's PTEs are taken away and nobody flushes for it.
         SwapNoFlush "swap-no-flush",
+    }
+    rmap VmaList, "rmap=vma-list with swap=PAGES" {
+        /// The second part of an area that is split counts from where the first does.
+        RmapNotSplit "rmap-vma-not-split",
+    }
+    rmap Family, "rmap=family with swap=PAGES" {
+        /// Nobody knows that memory has moved away from where it was mapped.
+        RmapNoMremap "rmap-family-no-mremap",
     }
     disk On, "disk=PAGES" {
         /// A page counts as clean when the device has it, whatever was written meanwhile.
@@ -171,12 +179,13 @@ pub fn init(options: &Options) {
     };
     if !fits {
         refuse!(
-            "command line: fault={} belongs to {title}, not to kmap={} highmem={} shootdown={} swap={} disk={} bounce={}",
+            "command line: fault={} belongs to {title}, not to kmap={} highmem={} shootdown={} swap={} rmap={} disk={} bounce={}",
             fault.name(),
             options.kmap.name(),
             if options.highmem { options.paging.name() } else { "off" },
             options.shootdown.name(),
             options.swap,
+            options.rmap.name(),
             options.disk,
             if options.bounce { "on" } else { "off" }
         );

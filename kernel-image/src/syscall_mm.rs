@@ -81,7 +81,7 @@ fn errno(e: impl Into<ErrorCode>) -> i32 {
 /// `mmap(bytes, sharing) -> address`.
 pub fn mmap(bytes: u32, sharing: u32) -> i32 {
     let sharing = match sharing {
-        call::PRIVATE => Sharing::Private,
+        call::PRIVATE => Sharing::NEW,
         call::SHARED => Sharing::Shared,
         _ => return -error::INVALID,
     };

@@ -111,6 +111,8 @@ pub struct KernelOptions {
     pub swap: u32,
     /// How reclaim finds the PTEs of a page, one of [`RMAPS`].
     pub rmap: &'static str,
+    /// Is each search for PTEs held against one through all page tables?
+    pub rmap_audit: bool,
     /// Pages of RAM that play the device of files; 0: files stay in memory.
     pub disk: u32,
     /// Does the device not reach all memory?
@@ -156,6 +158,7 @@ impl Default for KernelOptions {
             thread_kmap: false,
             swap: 0,
             rmap: RMAPS[0].0,
+            rmap_audit: false,
             disk: 0,
             bounce: false,
             bounce_limit: None,
@@ -186,8 +189,11 @@ pub const AXES: &[(&str, &[&str])] = &[
 ];
 
 /// The ways to find the PTEs of a page that is to go to the swap device, the default first, and what they look at.
-pub const RMAPS: &[(&str, &str)] =
-    &[("scan", "all page tables of all processes, until as many PTEs are found as the page has owners")];
+pub const RMAPS: &[(&str, &str)] = &[
+    ("scan", "all page tables of all processes, until as many PTEs are found as the page has owners"),
+    ("vma-list", "one PTE of each area that may have got the page by fork, which are on lists"),
+    ("family", "the PTE of the page's address in each process that is related by fork"),
+];
 
 /// The splits of the linear addresses between user and kernel, by the user's part, the default first.
 pub const SPLITS: &[&str] = &["3g", "2g", "1g"];
@@ -202,7 +208,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 30] = [
+    pub const KEYS: [&'static str; 31] = [
         "window",
         "slots",
         "when",
@@ -219,6 +225,7 @@ impl KernelOptions {
         "thread-kmap",
         "swap",
         "rmap",
+        "rmap-audit",
         "disk",
         "bounce",
         "bounce-limit",
@@ -287,6 +294,7 @@ impl KernelOptions {
                     Err(format!("'{value}' is not accepted; accepted are {}", names.join(", ")))
                 }
             },
+            "rmap-audit" => switch(value).map(|on| self.rmap_audit = on),
             "disk" => number(value, 0, (1 << 20) - 1).map(|n| self.disk = n),
             "bounce" => on_off(value).map(|on| self.bounce = on),
             "bounce-limit" => size(value).map(|n| self.bounce_limit = Some(n)),
@@ -405,6 +413,7 @@ impl KernelOptions {
         }
         if self.swap > 0 {
             words.push(format!("swap={} rmap={}", self.swap, self.rmap));
+            words.extend(self.rmap_audit.then(|| "rmap-audit=1".into()));
         }
         if self.disk > 0 {
             words.push(format!("disk={}", self.disk));

@@ -123,6 +123,9 @@ pub struct KernelSection {
     /// How reclaim found the PTEs of a page; null without a swap device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rmap: Option<String>,
+    /// Was each search held against one through all page tables?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rmap_audit: bool,
     /// Bounce pages of the device, and what it reaches without; null: it reaches everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounce: Option<BounceSection>,
@@ -307,6 +310,7 @@ impl Config {
                 swap: kernel.swap,
                 disk: kernel.disk,
                 rmap: (kernel.swap > 0).then(|| kernel.rmap.into()),
+                rmap_audit: kernel.swap > 0 && kernel.rmap_audit,
                 bounce: kernel
                     .bounce
                     .then(|| BounceSection { limit: kernel.bounce_limit(), pages: kernel.bounce_pages }),
@@ -449,9 +453,18 @@ pub struct Row {
     /// Flushes of user translations for which other processors were interrupted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shootdowns: u64,
+    /// Searches of reclaim for the PTEs of a page.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rmap_searches: u64,
+    /// Address spaces, or areas of a list, that those looked into.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rmap_steps: u64,
     /// PTEs that reclaim looked at to find those of its victims.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ptes_visited: u64,
+    /// PTEs that reclaim took, each with a flush of its translations.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ptes_taken: u64,
     /// Frames that reclaim has freed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reclaimed: u64,
@@ -543,7 +556,10 @@ impl Row {
             mm_switches: region.guest(Counter::MmSwitches),
             lazy_switches: region.guest(Counter::LazySwitches),
             shootdowns: region.guest(Counter::Shootdowns),
+            rmap_searches: region.guest(Counter::RmapSearches),
+            rmap_steps: region.guest(Counter::RmapSteps),
             ptes_visited: region.guest(Counter::PtesVisited),
+            ptes_taken: region.guest(Counter::PtesTaken),
             reclaimed: region.guest(Counter::Reclaimed),
             swap_ins: region.guest(Counter::SwapIns),
             file_ins: region.guest(Counter::FileIns),

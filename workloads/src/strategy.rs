@@ -114,6 +114,8 @@ pub enum Of {
     Shootdowns(&'static [Shootdown]),
     /// Reclaim, where there is a swap device.
     Swap,
+    /// This way to find PTEs, where there is one.
+    Rmap(&'static str),
     /// Files that come from the device and go there.
     Disk,
     /// Bounce pages.
@@ -141,6 +143,8 @@ const LAZY: Of = Of::Shootdowns(&[Shootdown::Lazy]);
 const TLB_GEN: Of = Of::Shootdowns(&[Shootdown::TlbGen]);
 
 const SWAP: Of = Of::Swap;
+const VMA_LIST: Of = Of::Rmap("vma-list");
+const FAMILY: Of = Of::Rmap("family");
 const DISK: Of = Of::Disk;
 const BOUNCE: Of = Of::Bounce;
 
@@ -184,6 +188,12 @@ pub const FAULTS: &[Fault] = &[
     fault("swap-copy-first", SWAP, "a page is copied to the swap device before its translations are flushed"),
     fault("swap-no-flush", SWAP, "a page goes to the swap device and nobody's TLB is flushed"),
     fault(
+        "rmap-vma-not-split",
+        VMA_LIST,
+        "the second part of an area that is split counts from where the first does",
+    ),
+    fault("rmap-family-no-mremap", FAMILY, "nobody knows that memory has moved from where it was mapped"),
+    fault(
         "clean-late",
         DISK,
         "a page of a file counts as clean when the device has it, whatever was written meanwhile",
@@ -203,7 +213,21 @@ impl Fault {
             let names: Vec<_> = FAULTS.iter().filter(|f| f.of == of).map(|f| f.name).collect();
             format!("{} ({})", names.join(", "), of.names(", "))
         };
-        let all = [BATCHED, ATOMIC, STACK, TASK, DEFERRED, ANY_SHOOTDOWN, LAZY, TLB_GEN, SWAP, DISK, BOUNCE];
+        let all = [
+            BATCHED,
+            ATOMIC,
+            STACK,
+            TASK,
+            DEFERRED,
+            ANY_SHOOTDOWN,
+            LAZY,
+            TLB_GEN,
+            SWAP,
+            VMA_LIST,
+            FAMILY,
+            DISK,
+            BOUNCE,
+        ];
         format!("none, {}", all.map(of).join(", "))
     }
 
@@ -218,6 +242,7 @@ impl Fault {
             Of::Strategies(of) => kernel.highmem && of.contains(&strategy),
             Of::Shootdowns(of) => of.contains(&kernel.shootdown),
             Of::Swap => kernel.swap > 0,
+            Of::Rmap(of) => kernel.swap > 0 && kernel.rmap == of,
             Of::Disk => kernel.disk > 0,
             Of::Bounce => kernel.bounce && kernel.swap + kernel.disk > 0,
         }
@@ -231,6 +256,8 @@ impl Of {
             Of::Shootdowns(of) if of.len() == Shootdown::ALL.len() => vec!["any shootdown"],
             Of::Shootdowns(of) => of.iter().map(|s| s.name()).collect(),
             Of::Swap => vec!["swap=PAGES"],
+            Of::Rmap("vma-list") => vec!["rmap=vma-list with swap=PAGES"],
+            Of::Rmap(_) => vec!["rmap=family with swap=PAGES"],
             Of::Bounce => vec!["bounce=on with a device"],
             Of::Disk => vec!["disk=PAGES"],
         };

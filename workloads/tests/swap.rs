@@ -65,11 +65,79 @@ fn the_adversaries_change_nothing() {
     assert_eq!(of("fill"), of("keep"));
 }
 
-#[test]
-fn all_ways_to_find_ptes_agree() {
-    let rows = RMAPS.iter().map(|(name, _)| row(&[("rmap", name), ("cpus", "2"), ("sharing", "50")]));
-    let sums: Vec<_> = rows.map(|row| row.checksum).collect();
+/// Memory that is shared by fork, moved about and torn into areas; each search is held against a scan, in the kernel.
+const TORN: &[(&str, &str)] = &[("sharing", "50"), ("moves", "20"), ("chunk", "4"), ("rmap-audit", "1")];
+
+/// Each way to find PTEs finds those that a scan finds, and pages are what they were.
+fn all_find_the_same(pairs: &[(&str, &str)]) {
+    let mut sums = Vec::new();
+    for (name, _) in RMAPS {
+        for (cpus, paging) in [("1", "4g"), ("2", "64g"), ("4", "4g"), ("4", "64g")] {
+            let more = [("rmap", *name), ("cpus", cpus), ("paging", paging)];
+            let row = row(&[TORN, &more, pairs].concat());
+            assert!(row.rmap_searches >= row.reclaimed && row.ptes_taken >= row.reclaimed, "{name} {cpus}");
+            sums.push(row.checksum);
+        }
+    }
     assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+}
+
+#[test]
+fn all_ways_to_find_ptes_agree_among_processes() {
+    all_find_the_same(&[]);
+}
+
+#[test]
+fn all_ways_to_find_ptes_agree_down_a_line_of_descent() {
+    all_find_the_same(&[("tree", "deep"), ("swap", "1920")]);
+}
+
+#[test]
+fn all_ways_to_find_ptes_agree_among_threads() {
+    all_find_the_same(&[("crew", "threads")]);
+}
+
+#[test]
+fn pages_with_more_owners_than_a_search_notes_go_as_well() {
+    for (name, _) in RMAPS {
+        row(&[
+            ("rmap", *name),
+            ("rmap-audit", "1"),
+            ("tasks", "30"),
+            ("swap", "1700"),
+            ("sharing", "75"),
+            ("writes", "0"),
+            ("ops", "10"),
+            ("cpus", "2"),
+        ]);
+    }
+}
+
+#[test]
+fn lists_and_families_visit_fewer_ptes_than_a_scan() {
+    let visited = |rmap| {
+        let row = row(&[("rmap", rmap), ("cpus", "2"), ("sharing", "50")]);
+        row.ptes_visited as f64 / row.reclaimed as f64
+    };
+    let (scan, list, family) = (visited("scan"), visited("vma-list"), visited("family"));
+    // Most of 100 PTEs; those of the owners and some more; those of all five processes at most.
+    assert!(scan > 10.0 * list && scan > 5.0 * family && list < family, "{scan} {list} {family}");
+}
+
+#[test]
+fn a_way_that_misses_ptes_is_caught_by_the_audit() {
+    for (rmap, fault) in [("vma-list", "rmap-vma-not-split"), ("family", "rmap-family-no-mremap")] {
+        let pairs = with(&[TORN, &[("rmap", rmap), ("cpus", "2"), ("fault", fault)]].concat());
+        let outcome = outcome(&pairs);
+        let said = format!("rmap={rmap} does not find the PTE");
+        assert!(outcome.console.contains(&said), "{fault}: {}", outcome.console);
+    }
+}
+
+#[test]
+fn a_line_of_descent_is_no_crew_of_threads() {
+    let outcome = outcome(&with(&[("tree", "deep"), ("crew", "threads"), ("cpus", "1")]));
+    assert!(outcome.console.contains("goes with crew=processes only"), "{}", outcome.console);
 }
 
 #[test]

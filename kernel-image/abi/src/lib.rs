@@ -183,6 +183,12 @@ codes! {
         FileIns = 15 "file_ins",
         /// Pages of files written to the device.
         FileOuts = 16 "file_outs",
+        /// Searches for the PTEs of a page.
+        RmapSearches = 17 "rmap_searches",
+        /// Address spaces, or areas of a list, that those looked into.
+        RmapSteps = 18 "rmap_steps",
+        /// PTEs that reclaim took, each with a flush of its translations.
+        PtesTaken = 19 "ptes_taken",
     }
 }
 

@@ -39,7 +39,7 @@ use crate::planted::{self, Fault};
 use crate::ptemap::Role;
 use crate::sched::{ReadGuard, RwLock, WriteGuard};
 use crate::sync::SpinLock;
-use crate::{kmap, memlayout, percpu, shootdown};
+use crate::{kmap, memlayout, percpu, rmap, shootdown};
 use core::sync::atomic::{AtomicU32, Ordering::AcqRel, Ordering::Relaxed, Ordering::SeqCst, fence};
 
 /// Most threads of a space: a page table has room for the slots of so many (`task-window`).
@@ -72,6 +72,8 @@ pub struct AddressSpace {
     private: u32,
     /// Its place among all spaces.
     pub(super) links: Links,
+    /// What the chosen way to find PTEs keeps of it.
+    pub kept: rmap::Kept,
     /// Whose turn it is at each of the two addresses of `copy-clear`.
     pub private_locks: [SpinLock<()>; 2],
 }
@@ -107,6 +109,7 @@ impl AddressSpace {
             areas: SpinLock::new(Areas::new()),
             private,
             links: Links::new(),
+            kept: rmap::Kept::new(),
             private_locks: [const { SpinLock::new(()) }; 2],
         };
         let place = direct_map(frame.phys() as u32).cast::<AddressSpace>();
@@ -178,14 +181,16 @@ impl AddressSpace {
     }
 
     /// Looks at the areas or changes them, nothing else: what the change means for PTEs is the caller's business.
-    pub(super) fn with_areas<R>(&self, f: impl FnOnce(&mut Areas) -> R) -> R {
+    pub fn with_areas<R>(&self, f: impl FnOnce(&mut Areas) -> R) -> R {
         f(&mut self.areas.lock())
     }
 
     /// Allows `start..end` to a process that shares nothing with others; frames come when they are touched.
     pub fn map(&self, start: u32, end: u32, protection: Protection) -> Result<(), MapError> {
         area::check(start, end)?;
-        self.areas.lock().insert(Area { start, end, protection, sharing: Sharing::Private })
+        let sharing = Sharing::NEW.born(rmap::born(self).ok_or(MapError::NoMemory)?, start);
+        let inserted = self.with_areas(|areas| areas.insert(Area { start, end, protection, sharing }));
+        inserted.inspect_err(|_| rmap::gone(self))
     }
 
     /// Finds room for `bytes` at or above `from` and allows it; returns the address.
@@ -193,13 +198,14 @@ impl AddressSpace {
         let bytes =
             bytes.checked_next_multiple_of(PAGE_SIZE).filter(|&b| b != 0).ok_or(MapError::BadRange)?;
         let _layout = self.change_layout();
-        let area = {
-            let mut areas = self.areas.lock();
+        let group = if sharing.is_private() { rmap::born(self).ok_or(MapError::NoMemory)? } else { 0 };
+        let inserted = self.with_areas(|areas| {
             let start = areas.room(from, bytes)?;
+            let sharing = sharing.born(group, start);
             let area = Area { start, end: start + bytes, protection: Protection::ReadWrite, sharing };
-            areas.insert(area)?;
-            area
-        };
+            areas.insert(area).map(|()| area)
+        });
+        let area = inserted.inspect_err(|_| rmap::gone(self))?;
         if sharing == Sharing::Shared && self.populate(area).is_err() {
             self.remove(area.start, area.end)?;
             return Err(MapError::NoMemory);
@@ -231,7 +237,7 @@ impl AddressSpace {
         let _layout = self.change_layout();
         let mut at = start;
         while at < end {
-            let area = self.area(at).filter(|area| area.sharing == Sharing::Private);
+            let area = self.area(at).filter(|area| area.sharing.is_private());
             at = area.ok_or(MapError::BadRange)?.end;
         }
         self.zap_all(start, end);
@@ -240,7 +246,8 @@ impl AddressSpace {
 
     /// What [`AddressSpace::unmap`] does, with the layout held.
     pub(super) fn remove(&self, start: u32, end: u32) -> Result<(), MapError> {
-        self.areas.lock().remove(start, end)?;
+        self.with_areas(|areas| areas.remove(start, end))?;
+        rmap::gone(self);
         self.zap_all(start, end);
         Ok(())
     }
@@ -371,8 +378,9 @@ impl AddressSpace {
     }
 
     fn release(&self) {
-        spaces::remove(self);
+        // In this order: who finds it among all still sees that there is nothing to be found.
         self.tables.lock().ended = true;
+        spaces::remove(self);
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
             let mut at = area.start;
@@ -386,7 +394,8 @@ impl AddressSpace {
             }
             i += 1;
         }
-        self.areas.lock().clear();
+        self.with_areas(Areas::clear);
+        rmap::gone(self);
         self.drop_user();
     }
 }

@@ -3,6 +3,7 @@
 
 use super::page::PAGE_SIZE;
 use crate::memlayout;
+use crate::planted::{self, Fault};
 
 /// What a process may do with an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +14,20 @@ pub enum Protection {
     ReadWrite,
 }
 
+/// Where private memory comes from: what its pages are found by when they are to go (`rmap`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// What `rmap=` keeps the areas that may hold the same pages together by: the number of a list or a family; 0: nothing.
+    pub group: u32,
+    /// The address that the memory had when it was mapped. An area that is moved keeps it.
+    pub home: u32,
+}
+
 /// What a fork makes of an area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// Each process has its own: copied when written.
-    Private,
+    Private(Origin),
     /// All see the same frames. They are there from the beginning, so that no process has to know where another one's
     /// page is that it has never touched.
     Shared,
@@ -28,6 +38,24 @@ pub enum Sharing {
         /// The page of it that the area begins with.
         first: u32,
     },
+}
+
+impl Sharing {
+    /// Private memory that is new: the address space says where it comes from.
+    pub const NEW: Sharing = Sharing::Private(Origin { group: 0, home: 0 });
+
+    /// The same for memory that is mapped at `start`.
+    pub fn born(self, group: u32, start: u32) -> Sharing {
+        match self {
+            Sharing::Private(_) => Sharing::Private(Origin { group, home: start }),
+            other => other,
+        }
+    }
+
+    /// Has each process its own?
+    pub fn is_private(self) -> bool {
+        matches!(self, Sharing::Private(_))
+    }
 }
 
 /// Pages `start..end` (addresses, page aligned) that the process may use.
@@ -52,11 +80,28 @@ impl Area {
         }
     }
 
+    /// Where the page at an address of a private area comes from.
+    pub fn origin_of(self, address: u32) -> Option<Origin> {
+        let Sharing::Private(Origin { group, home }) = self.sharing else { return None };
+        let page = (address - self.start) & !(PAGE_SIZE - 1);
+        Some(Origin { group, home: home.wrapping_add(page) })
+    }
+
+    /// The address that a page from there has in it, if it can be here.
+    fn address_of(&self, page: Origin) -> Option<u32> {
+        let Sharing::Private(own) = self.sharing else { return None };
+        let offset = page.home.wrapping_sub(own.home);
+        (own.group == page.group && offset < self.end - self.start).then_some(self.start + offset)
+    }
+
     /// The part of it from `start` on, which lies in it.
     pub fn from(self, start: u32) -> Area {
         let sharing = match self.sharing {
             Sharing::File { file, first } => {
                 Sharing::File { file, first: first + (start - self.start) / PAGE_SIZE }
+            }
+            Sharing::Private(origin) if !planted::is(Fault::RmapNotSplit) => {
+                Sharing::Private(Origin { home: origin.home.wrapping_add(start - self.start), ..origin })
             }
             other => other,
         };
@@ -93,7 +138,7 @@ pub struct Areas {
 impl Areas {
     /// No address may be touched.
     pub const fn new() -> Areas {
-        let empty = Area { start: 0, end: 0, protection: Protection::ReadOnly, sharing: Sharing::Private };
+        let empty = Area { start: 0, end: 0, protection: Protection::ReadOnly, sharing: Sharing::NEW };
         Areas { count: 0, list: [empty; AREAS] }
     }
 
@@ -106,6 +151,16 @@ impl Areas {
     #[inline]
     pub fn holding(&self, address: u32) -> Option<Area> {
         self.all().iter().find(|a| a.start <= address && address < a.end).copied()
+    }
+
+    /// The lowest address at or above `from` that a page of private memory may have.
+    pub fn address_of(&self, page: Origin, from: u32) -> Option<u32> {
+        self.all().iter().filter_map(|area| area.address_of(page)).find(|&address| address >= from)
+    }
+
+    /// Is there memory of this group?
+    pub fn has_group(&self, group: u32) -> bool {
+        self.all().iter().any(|a| matches!(a.sharing, Sharing::Private(origin) if origin.group == group))
     }
 
     /// The lowest address at or above `from` with `bytes` (whole pages) free from there.

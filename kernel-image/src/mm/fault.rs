@@ -112,7 +112,7 @@ fn bring(space: &AddressSpace, area: Area, address: u32, table: &mut Table) -> R
         Some(place) => (Entry::swapped(place), table.across(|| swap::read(place))),
     };
     let placed = frame.map(|frame| {
-        reclaim::note(frame, area);
+        reclaim::note(frame, area, address);
         let new = Entry::new(frame, user_bits(area.protection));
         let placed = space.replace(table.slot(address), old, new);
         if !placed {
@@ -169,7 +169,7 @@ fn unshare(space: &AddressSpace, area: Area, address: u32, mut table: Table) -> 
         frame::put(shared);
         return Err(Fault::NoMemory);
     };
-    reclaim::note(own, area);
+    reclaim::note(own, area, address);
     if space.replace(table.slot(address), old, Entry::new(own, user_bits(Protection::ReadWrite))) {
         shootdown::flush(space, flush::Scope::Page(address));
         frame::put(shared);

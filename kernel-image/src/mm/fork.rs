@@ -7,16 +7,17 @@
 //! root is new and is in no TLB.
 
 use super::address_space::AddressSpace;
-use super::area::Sharing;
+use super::area::{Area, Sharing};
 use super::flush;
 use super::page_table as pt;
 use super::swapped;
 use crate::ptemap::Role;
-use crate::shootdown;
+use crate::{rmap, shootdown};
 
 /// A copy of the running process's address space `parent`, or `None` without memory.
 pub fn fork(parent: &AddressSpace) -> Option<&'static AddressSpace> {
     let child = AddressSpace::new()?;
+    rmap::forked(parent, child);
     let _layout = parent.change_layout();
     let shared = share(parent, child);
     shootdown::flush(parent, flush::Scope::Space);
@@ -31,8 +32,12 @@ pub fn fork(parent: &AddressSpace) -> Option<&'static AddressSpace> {
 fn share(parent: &AddressSpace, child: &AddressSpace) -> Option<()> {
     let mut i = 0;
     while let Some(area) = parent.nth_area(i) {
-        child.with_areas(|areas| areas.insert(area)).ok()?;
-        let lost = if area.sharing == Sharing::Private { pt::RW } else { 0 };
+        let sharing = match area.sharing {
+            Sharing::Private(origin) => Sharing::Private(rmap::inherited(child, origin)?),
+            other => other,
+        };
+        child.with_areas(|areas| areas.insert(Area { sharing, ..area })).ok()?;
+        let lost = if sharing.is_private() { pt::RW } else { 0 };
         let mut at = area.start;
         while let Some(address) = parent.next_table(at, area.end) {
             at = area.end.min(pt::format().next_table(address));

@@ -48,7 +48,7 @@ mod zones;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub use address_space::{AddressSpace, Visit};
-pub use area::{MapError, Protection, Sharing};
+pub use area::{MapError, Origin, Protection, Sharing};
 pub use fork::fork;
 pub use mremap::mremap;
 pub use page::Frame;

@@ -5,15 +5,17 @@
 //! address becomes known. No frame is freed, so a translation that survived would
 //! show the right page at the wrong address, until the page is freed one day:
 //! nothing would know of the old address then.
+//!
+//! The area keeps its origin, by which its pages are found when they are to go (`rmap`).
 
 use super::address_space::AddressSpace;
-use super::area::{self, Area, MapError, Sharing};
+use super::area::{self, Area, MapError};
 use super::flush::Scope;
 use super::page::PAGE_SIZE;
 use super::page_table::{self as pt, Entry};
 use crate::memlayout::mmap_base;
 use crate::ptemap::Role;
-use crate::shootdown;
+use crate::{rmap, shootdown};
 
 /// Moves the pages `start..start + old` (bytes), which lie in one area, to where `new` bytes are free; returns the new
 /// address. What is more is new memory, what is less is given up. What is shared cannot grow.
@@ -25,7 +27,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
     }
     let _layout = space.change_layout();
     let area = space.area(start).filter(|a| end <= a.end).ok_or(MapError::BadRange)?;
-    if area.sharing != Sharing::Private && new > old {
+    if !area.sharing.is_private() && new > old {
         return Err(MapError::BadRange);
     }
     let kept = old.min(new);
@@ -43,6 +45,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
             let _ = areas.remove(to, to + new);
         })
     })?;
+    rmap::moved(space);
     move_pages(space, start, to, kept);
     space.zap_all(start + kept, end);
     Ok(to)

@@ -19,6 +19,7 @@
 //! and allocated again, because the slot still maps this frame. Only the
 //! strategy that owns the window writes it, under its lock.
 
+use super::area::Origin;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 /// Bytes of a frame and of a page.
@@ -63,9 +64,9 @@ pub struct Page {
     kva: AtomicU32,
     /// Next frame of the free list.
     next: AtomicU32,
-    /// File it belongs to, plus 1; 0: none.
+    /// File it belongs to, plus 1; 0: none. Of private memory the group that it comes from.
     file: AtomicU32,
-    /// Index within the file.
+    /// Index within the file. Of private memory its home.
     index: AtomicU32,
     /// What reclaim may do with it: [`KEPT`], [`ANONYMOUS`] or [`CACHED`].
     kind: AtomicU32,
@@ -173,7 +174,7 @@ impl Page {
 
     /// File and index within it, if it is a page of such a file.
     pub fn place_in_file(&self) -> Option<(u32, u32)> {
-        self.is_cached().then(|| (self.file.load(Relaxed) - 1, self.index.load(Relaxed)))
+        self.is_cached().then(|| (self.file.load(Relaxed).wrapping_sub(1), self.index.load(Relaxed)))
     }
 
     /// The device does not have what it holds.
@@ -203,8 +204,16 @@ impl Page {
 
     /// Declares it private memory of processes: what reclaim may take. Said of a frame that nobody else knows yet; until it
     /// is freed.
-    pub fn set_anonymous(&self) {
+    pub fn set_anonymous(&self, origin: Origin) {
+        self.file.store(origin.group, Relaxed);
+        self.index.store(origin.home, Relaxed);
         self.kind.store(ANONYMOUS, Relaxed);
+    }
+
+    /// Where private memory comes from. A look without a lock: the frame may be somebody else's already, so that both words
+    /// mean anything.
+    pub fn origin(&self) -> Origin {
+        Origin { group: self.file.load(Relaxed), home: self.index.load(Relaxed) }
     }
 
     /// May reclaim take it? A look without a lock: the page may be another's already.

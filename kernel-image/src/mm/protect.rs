@@ -7,7 +7,7 @@
 //! rights than its PTE is harmless: the fault that it leads to drops it.
 
 use super::address_space::AddressSpace;
-use super::area::{self, MapError, Protection, Sharing};
+use super::area::{self, MapError, Protection};
 use super::flush::Scope;
 use super::{page_cache, page_table as pt};
 use crate::ptemap::Role;
@@ -21,7 +21,7 @@ pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protectio
     let (mut changed, mut last, mut at) = (0, start, start);
     while let Some(part) = space.next_part(at, end, Role::Only) {
         for (address, slot) in part.used() {
-            let shared = || space.area(address).is_some_and(|area| area.sharing != Sharing::Private);
+            let shared = || space.area(address).is_some_and(|area| !area.sharing.is_private());
             let _held = space.hold_tables();
             match protection {
                 Protection::ReadOnly if slot.read().has(pt::P | pt::RW) => {

@@ -33,7 +33,7 @@
 //! It takes no lock but those of tables, each for itself, so it can be entered with any lock
 //! held that one may sleep with. A daemon that works ahead (`kswapd`) is left out.
 
-use super::area::{Area, Sharing};
+use super::area::Area;
 use super::flush::Scope;
 use super::page::Frame;
 use super::swap::{self, Place};
@@ -70,10 +70,12 @@ pub fn user_frame() -> Option<Frame> {
     frame::alloc(want)
 }
 
-/// Says of a new frame what area it is for. Before anybody can find it there.
-pub(super) fn note(frame: Frame, area: Area) {
-    if swap::is_on() && area.sharing == Sharing::Private {
-        frame.page().set_anonymous();
+/// Says of a new frame what address of what area it is for. Before anybody can find it there.
+pub(super) fn note(frame: Frame, area: Area, address: u32) {
+    if swap::is_on()
+        && let Some(origin) = area.origin_of(address)
+    {
+        frame.page().set_anonymous(origin);
     }
 }
 
@@ -145,7 +147,6 @@ fn evict(frame: Frame) -> Result<bool, Full> {
         return Ok(gone);
     }
     let found = rmap::find(frame);
-    marks::count(Counter::PtesVisited, found.visited());
     if found.is_empty() || found.accessed() {
         return Ok(false);
     }
@@ -167,6 +168,7 @@ fn write_out(found: &Found, frame: Frame, place: Place) -> u32 {
     if taken == 0 {
         return 0;
     }
+    marks::count(Counter::PtesTaken, taken.count_ones());
     if planted::is(Fault::SwapCopyFirst) {
         swap::write(place, frame);
         // As long as a disk would take to begin, in which the page's owner may come round to it again.

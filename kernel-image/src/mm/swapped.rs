@@ -4,9 +4,9 @@
 //! nothing names a page of the device.
 
 use super::address_space::AddressSpace;
-use super::area::Sharing;
+use super::area::Origin;
 use super::fault::Access;
-use super::page::Frame;
+use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self as pt, Entry};
 use super::swap::{self, Place};
 use super::{frame, page_cache};
@@ -58,7 +58,7 @@ impl AddressSpace {
     pub fn find_anywhere(&self, frame: Frame, visited: &mut u32) -> Option<Mapped> {
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
-            if area.sharing == Sharing::Private
+            if area.sharing.is_private()
                 && let Some(mapped) = self.find(frame, area.start, area.end, visited)
             {
                 return Some(mapped);
@@ -66,6 +66,28 @@ impl AddressSpace {
             i += 1;
         }
         None
+    }
+
+    /// Looks for it at the addresses that memory from there has here.
+    pub fn find_from(&self, frame: Frame, origin: Origin, visited: &mut u32) -> Option<Mapped> {
+        let mut from = 0;
+        while let Some(address) = self.with_areas(|areas| areas.address_of(origin, from)) {
+            if let Some(mapped) = self.find(frame, address, address + PAGE_SIZE, visited) {
+                return Some(mapped);
+            }
+            from = address + PAGE_SIZE;
+        }
+        None
+    }
+
+    /// Does `address` of a private area stand for `frame`?
+    pub fn maps(&self, frame: Frame, address: u32) -> bool {
+        let Some(table) = self.lookup(address, Role::Only) else { return false };
+        let tables = self.tables.lock();
+        let entry = table.slot(address).read();
+        let stands = !tables.ended && entry.present() && entry.frame() == frame;
+        drop(tables);
+        stands && self.area(address).is_some_and(|area| area.sharing.is_private())
     }
 
     /// Lets the PTE of `address` name a page of the device, if it maps `frame` and nobody relies on that. The caller

@@ -72,6 +72,46 @@ impl Region {
     }
 }
 
+/// Private memory of its own in chunks, each of which can be moved by itself.
+pub struct Chunks {
+    /// Where they are.
+    places: &'static mut [u32],
+    /// Pages of each.
+    pages: u32,
+}
+
+impl Chunks {
+    /// New memory of as many chunks of `pages` as there are words for their places.
+    pub fn new(pages: u32, places: &'static mut [u32]) -> Result<Chunks> {
+        let mut at = Region::new(places.len() as u32 * pages)?.address();
+        for place in &mut *places {
+            *place = at;
+            at += pages * PAGE;
+        }
+        Ok(Chunks { places, pages })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.places.len() as u32
+    }
+
+    /// Words `first..first + count` of a page, counted over all chunks; both within them.
+    pub fn words(&mut self, page: u32, first: u32, count: u32) -> &mut [u32] {
+        assert!(first + count <= WORDS, "a place outside the page");
+        let place = self.places[(page / self.pages) as usize] + page % self.pages * PAGE + first * 4;
+        // SAFETY: the kernel gave this range to these chunks alone, which are borrowed as long.
+        unsafe { core::slice::from_raw_parts_mut(place as *mut u32, count as usize) }
+    }
+
+    /// Moves one of them to another address.
+    pub fn relocate(&mut self, chunk: u32) -> Result<()> {
+        let place = &mut self.places[chunk as usize];
+        *place = sys::remap(*place, self.pages, self.pages)?;
+        Ok(())
+    }
+}
+
 /// Memory that all processes see which are forked after it was made.
 #[derive(Clone, Copy)]
 pub struct Shared(&'static [AtomicU32]);

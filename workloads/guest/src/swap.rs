@@ -7,11 +7,15 @@
 //! them it writes something new there. `hot` per cent go to the first tenth of
 //! its pages. In the end it looks at every page.
 //!
+//! `moves` per cent of the operations begin with `mremap` of a chunk of the task's own pages, `chunk` at a time, to
+//! another address: the first one takes it out of the middle of its area.
+//!
 //! With `crew=threads` all tasks are in one address space. The common pages are only
-//! read then.
+//! read then. With `tree=deep` each process forks the next one when it has filled its own pages, which the next one
+//! has too from then on, but never looks at.
 
 use crate::args::{Key, Values};
-use crate::memory::Region;
+use crate::memory::{Chunks, Region};
 use crate::pattern::{Pattern, WORDS};
 use crate::rng::Rng;
 use crate::{BAD_ARGUMENTS, Load, WRONG_DATA, crew, say, sys};
@@ -30,6 +34,9 @@ pub const LOAD: Load = Load {
         Key::number("sharing", 25, 0, 100),
         crew::HOT,
         Key::choice("crew", &["processes", "threads"]),
+        Key::choice("tree", &["flat", "deep"]),
+        Key::number("moves", 0, 0, 100),
+        Key::number("chunk", 8, 1, 1024),
         crew::THINK,
         crew::FOOTPRINT,
     ],
@@ -56,25 +63,48 @@ fn run(values: &Values) -> u32 {
         pattern.fill(page, at, region.words(page, at, values.get("len") / 4));
     }
     let address = region.address();
-    let task = |index| {
+    let make = |index| {
         let region = Region::at(address, common.max(1));
-        match Task::new(values, index, region, common) {
-            Ok(task) => task.run(values),
-            Err(error) => {
-                // The others wait at the barrier for ever; the end of this process ends the machine.
-                say!(
-                    "guest: no memory for the {} pages of task {} (error {})",
-                    values.get("pages"),
-                    index,
-                    error
-                );
-                BAD_ARGUMENTS
-            }
-        }
+        let made = Task::new(values, index, region, common);
+        made.map_err(|error| {
+            // The others wait at the barrier for ever; the end of this process ends the machine.
+            say!(
+                "guest: no memory for the {} pages of task {} (error {})",
+                values.get("pages"),
+                index,
+                error
+            );
+            BAD_ARGUMENTS
+        })
     };
-    match values.get("crew") {
-        0 => crew::fork_all(values.get("tasks"), task),
-        _ => crew::thread_all(values.get("tasks"), task),
+    let task = |index| make(index).map_or_else(|status| status, |task| task.run(values));
+    match (values.get("crew"), values.get("tree")) {
+        (0, 0) => crew::fork_all(values.get("tasks"), task),
+        (0, _) => descend(values, 0, &make),
+        (_, 0) => crew::thread_all(values.get("tasks"), task),
+        _ => {
+            say!("guest: `tree=deep` goes with crew=processes only");
+            BAD_ARGUMENTS
+        }
+    }
+}
+
+/// Is task `index`, after it has forked the next one; the worst exit status of both.
+fn descend(values: &Values, index: u32, make: &impl Fn(u32) -> Result<Task, u32>) -> u32 {
+    let task = match make(index) {
+        Ok(task) => task,
+        Err(status) => return status,
+    };
+    if index + 1 == values.get("tasks") {
+        return task.run(values);
+    }
+    match sys::fork() {
+        Ok(0) => sys::exit(descend(values, index + 1, make)),
+        Ok(_) => task.run(values).max(crew::wait_for(1)),
+        Err(error) => {
+            say!("guest: cannot make task {} of {} (error {})", index + 1, values.get("tasks"), error);
+            BAD_ARGUMENTS
+        }
     }
 }
 
@@ -92,7 +122,7 @@ struct Task {
     common: u32,
     inherited: Region,
     /// The others.
-    own: Region,
+    own: Chunks,
     /// How many times each page was written by this task.
     generations: &'static mut [u32],
     /// May the common pages be written?
@@ -100,28 +130,36 @@ struct Task {
 }
 
 impl Task {
+    /// A task, its own pages filled.
     fn new(values: &Values, index: u32, inherited: Region, common: u32) -> sys::Result<Task> {
         let pages = values.get("pages");
-        Ok(Task {
+        let own = (pages - common).max(1);
+        let chunk = if values.get("moves") == 0 { own } else { values.get("chunk") };
+        let chunks = own.div_ceil(chunk);
+        let (generations, rest) = sys::memory((pages + chunks).div_ceil(WORDS))?.split_at_mut(pages as usize);
+        let mut task = Task {
             index,
             seed: values.get("seed"),
             words: values.get("len") / 4,
             common,
             inherited,
-            own: Region::new((pages - common).max(1))?,
-            generations: sys::memory(pages.div_ceil(WORDS))?,
+            own: Chunks::new(chunk, &mut rest[..chunks as usize])?,
+            generations,
             forked: values.get("crew") == 0,
-        })
+        };
+        for page in common..pages {
+            task.write(values, page);
+        }
+        Ok(task)
     }
 
     fn run(mut self, values: &Values) -> u32 {
         let pages = values.get("pages");
-        for page in self.common..pages {
-            self.write(values, page);
-        }
         let hot_pages = (pages / 10).max(1);
         let mut rng = Rng::new(self.seed, self.index);
         let mut done = crew::phases(values, self.index, || {
+            let moves = values.get("moves") > 0 && rng.percent(values.get("moves"));
+            let moved = !moves || self.own.relocate(rng.below(self.own.count())).is_ok();
             let hot = rng.percent(values.get("hot"));
             let page = rng.below(if hot { hot_pages } else { pages });
             let write = rng.percent(values.get("writes"));
@@ -129,7 +167,7 @@ impl Task {
             if write && (self.forked || page >= self.common) {
                 self.write(values, page);
             }
-            sum
+            sum.filter(|_| moved)
         });
         for page in 0..pages {
             match self.look(values, page) {
