@@ -116,7 +116,10 @@ fn an_existing_result_survives_a_run_that_is_refused() {
 
 #[test]
 fn experiments() {
-    refused(&["experiment", "rmap"], &["no experiment 'rmap'", "invlpg-vs-batch", "validation", "all, list"]);
+    refused(
+        &["experiment", "reverse"],
+        &["no experiment 'reverse'", "invlpg-vs-batch", "validation", "all, list"],
+    );
     refused(
         &["experiment", "deferred", "--quick", "--write", "/no/such/dir"],
         &["--write", "/no/such/dir", "exists"],

@@ -5,6 +5,7 @@
 //! | name | who pays for what |
 //! |---|---|
 //! | `busy_per_op` | all processors, but for the time in which they have nothing to run |
+//! | `busy` | the same, of the whole region of interest |
 //! | `pays.map` | the task that maps: the kmap itself, without what follows |
 //! | `pays.initiator` | the task that flushes: sending, its own flush, waiting for acknowledgements |
 //! | `pays.target` | processors that are asked to flush |
@@ -98,6 +99,7 @@ impl Sample {
             }
             let busy = row.ledger.activity.iter().filter(|(name, _)| *name != Activity::Idle.name());
             let busy: u64 = busy.map(|(_, cycles)| cycles).sum();
+            all.insert("busy".into(), busy as f64);
             all.insert(COST.into(), busy as f64 / row.operations as f64);
         }
         let deadlock = (outcome.stop == Stop::Exit(exit::DEADLOCK)).then(|| {

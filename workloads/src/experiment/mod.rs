@@ -30,6 +30,7 @@
 //! | Q9 | `wrap_flush.rs` |
 //! | Q10 | `percpu_pool.rs` |
 //! | Q11 | `atomic_stack.rs` |
+//! | Q12 | `rmap.rs` |
 //! | Q13 | `copy_clear.rs` |
 //!
 //! Left out: the questions whose schemes the kernel does not have yet.
@@ -51,6 +52,7 @@ mod invlpg_vs_batch;
 mod kmap_deadlock;
 mod percpu_pool;
 mod pte_map;
+mod rmap;
 mod window_size;
 mod wrap_flush;
 
@@ -104,6 +106,7 @@ pub const QUESTIONS: &[&Question] = &[
     &wrap_flush::QUESTION,
     &percpu_pool::QUESTION,
     &atomic_stack::QUESTION,
+    &rmap::QUESTION,
     &copy_clear::QUESTION,
 ];
 

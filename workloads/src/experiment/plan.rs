@@ -287,7 +287,12 @@ impl Plan {
         cell.set_all(keys.iter().map(|(k, v)| (k.as_str(), v.as_str())))?;
         cell.machine.seed = seed;
         // A longer page array: low frames lie otherwise against high ones.
-        cell.machine.memory += (seed - 1) * COLOUR_STEP;
+        let more = (seed - 1) * COLOUR_STEP;
+        cell.machine.memory += more;
+        if cell.kernel.swap > 0 {
+            // The device takes it: what is left is the same under every seed.
+            cell.kernel.swap += (more / 4096) as u32;
+        }
         Ok(cell)
     }
 }

@@ -28,10 +28,15 @@ fn sample(seed: u64, cost: f64) -> Sample {
         "flush_ipis",
         "recycles",
         "processes",
+        "busy",
+        "ptes_visited",
+        "shootdowns",
     ] {
         figures.insert(name.into(), cost);
     }
-    figures.insert("operations".into(), 1000.0);
+    for name in ["operations", "reclaimed"] {
+        figures.insert(name.into(), 1000.0);
+    }
     figures.insert("conflicts".into(), cost / 10.0);
     Sample { seed, figures, boots: true, ..Sample::default() }
 }
@@ -271,5 +276,5 @@ fn names_are_unique_and_found() {
         assert_eq!(Question::from_name(question.name).map(|q| q.number), Some(question.number));
         assert!(QUESTIONS[..number].iter().all(|q| q.name != question.name && q.number != question.number));
     }
-    assert!(Question::from_name("rmap").is_none());
+    assert!(Question::from_name("no-such-question").is_none());
 }
