@@ -10,7 +10,7 @@
 //! The question is LaHaise's and Tweedie's ("reverse pte lookups", linux-mm, March 1998):
 //! what does it cost to keep such a thing, and what to do without. What a search
 //! costs is counted: searches, the spaces or areas that they looked into, and
-//! PTEs (`Counter::PtesVisited`).
+//! PTEs (`Counter::PtesVisited`). An entry that stands for nothing counts as little as it does in a scan.
 //!
 //! What both have in common is the *origin* of private memory (`mm::Origin`): the *group* that it
 //! is kept in, and its *home*, the address that it had when it was mapped. A private area knows
