@@ -25,10 +25,7 @@ use super::{Found, Rmap};
 use crate::memlayout::{self, PAGE_SIZE};
 use crate::mm::{AddressSpace, Frame, Mapped, Origin, spaces};
 use crate::planted::{self, Fault};
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// Families that there were.
-static MADE: AtomicU32 = AtomicU32::new(0);
+use core::sync::atomic::Ordering::Relaxed;
 
 /// See the module.
 pub struct Family;
@@ -37,8 +34,8 @@ impl Rmap for Family {
     fn born(space: &AddressSpace) -> Option<u32> {
         let family = &space.kept.family;
         if family.load(Relaxed) == 0 {
-            // The space of a program that begins: nobody else knows it.
-            family.store(MADE.fetch_add(1, Relaxed) + 1, Relaxed);
+            // The space of a program that begins: nobody else knows it. Its root is the family's name.
+            family.store(space.root(), Relaxed);
         }
         Some(family.load(Relaxed))
     }

@@ -75,7 +75,7 @@ trait Rmap {
 
 /// What the schemes keep of an address space.
 pub struct Kept {
-    /// `family`: which one, from 1 on; 0: none yet.
+    /// `family`: which one; 0: none yet.
     family: AtomicU32,
     /// `family`: is memory elsewhere than at home?
     moved: AtomicBool,
