@@ -30,6 +30,8 @@ pub const QUESTION: Question = Question {
          of a linked list of areas, for every scheme",
         "the device is memory, as fast as a copy: with a disk's latency the cycles of a search would weigh less",
         "reclaim asks for the PTEs of one page at a time; `swap_out` of Linux to 2.4 takes what it meets in one table instead",
+        "a page that several processes have is used by one of them most of the time and stays, so that most pages that go have one \
+         owner: `taken_per_page` tells how many",
         "memory for tasks is small, 112 frames: with more of it a scan has more to look at, and the others have not",
     ],
 };
@@ -52,7 +54,7 @@ const MANY: &str = "8 processes";
 
 /// Everything that each has is its descendants' as well.
 const DEEP: (&str, &[(&str, &str)]) = ("a line of descent", &[("tree", "deep")]);
-const MOVED: (&str, &[(&str, &str)]) = ("memory is moved", &[("chunk", "8"), ("moves", "20")]);
+const MOVED: (&str, &[(&str, &str)]) = ("memory that is moved", &[("chunk", "8"), ("moves", "20")]);
 
 fn plan(effort: Effort) -> Plan {
     let swap = Strategy::Atomic;
@@ -107,8 +109,8 @@ fn each(m: &Measured, setting: &str, metric: &str, digits: usize) -> String {
 
 fn conclude(m: &Measured) -> Conclusion {
     let mut verdict = format!(
-        "Among four processes that have a quarter of their pages by fork, reclaim visits for each page that it frees {} PTEs. It \
-         interrupts others {} times: ",
+        "Among four processes that have a quarter of their pages by fork, PTEs visited for each page freed are {}; shootdowns are {}, \
+         and ",
         each(m, BASE, VISITED, 1),
         each(m, BASE, SHOOTDOWNS, 2)
     );
@@ -126,10 +128,7 @@ fn conclude(m: &Measured) -> Conclusion {
     for (name, _) in CREWS.iter().rev().take(2).chain([&DEEP, &MOVED]) {
         if m.interval(name, SCAN, VISITED).is_some() {
             let words = compared(m, name, CYCLES, FAMILY, LIST);
-            verdict += &format!(
-                "Where there is this instead ({name}), PTEs are {}; {words}. ",
-                each(m, name, VISITED, 1)
-            );
+            verdict += &format!("With {name}, PTEs are {}; {words}. ", each(m, name, VISITED, 1));
         }
     }
     let settings =
