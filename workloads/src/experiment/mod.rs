@@ -32,8 +32,6 @@
 //! | Q11 | `atomic_stack.rs` |
 //! | Q12 | `rmap.rs` |
 //! | Q13 | `copy_clear.rs` |
-//!
-//! Left out: the questions whose schemes the kernel does not have yet.
 
 mod answer;
 mod claim;
