@@ -12,7 +12,7 @@ use shootdown_abi::syscall::error;
 use crate::arch::trap::{TrapFrame, return_to_user};
 use crate::mm::{AddressSpace, Visit};
 use crate::sched::{self, Task, current};
-use crate::sync::{SpinGuard, SpinLock};
+use crate::sync::{Aligned, SpinGuard, SpinLock};
 use crate::{account, elf, mm, percpu, println, refuse};
 
 /// All processes, linked through `family.next`; those that wait to be buried too.
@@ -25,7 +25,7 @@ struct Table {
 // SAFETY: tasks are shared by references that any processor may use.
 unsafe impl Send for Table {}
 
-static TABLE: SpinLock<Table> = SpinLock::new(Table { first: None, check_next: None });
+static TABLE: Aligned<SpinLock<Table>> = Aligned::new(SpinLock::new(Table { first: None, check_next: None }));
 
 /// Id of the process whose end is the machine's.
 static FIRST_ID: AtomicU32 = AtomicU32::new(0);

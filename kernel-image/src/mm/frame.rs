@@ -20,7 +20,7 @@
 pub use super::page::Frame;
 use super::page::PAGE_SHIFT;
 use crate::marks;
-use crate::sync::SpinLock;
+use crate::sync::{Aligned, SpinLock};
 use shootdown_abi::Mark;
 
 /// Where a frame may come from, in order of preference.
@@ -67,8 +67,8 @@ struct ZoneState {
     reserve: u32,
 }
 
-static ZONES: [SpinLock<ZoneState>; 3] =
-    [SpinLock::new(ZoneState::EMPTY), SpinLock::new(ZoneState::EMPTY), SpinLock::new(ZoneState::EMPTY)];
+static ZONES: [Aligned<SpinLock<ZoneState>>; 3] =
+    [const { Aligned::new(SpinLock::new(ZoneState::EMPTY)) }; 3];
 
 impl ZoneState {
     const EMPTY: ZoneState = ZoneState {
@@ -176,7 +176,7 @@ pub fn spare(want: Want) -> u32 {
 
 /// The first run of frames at or above `from` that were handed out at least once, so that their pages say something.
 pub fn known(from: u32) -> Option<core::ops::Range<u32>> {
-    let of_zone = |zone: &SpinLock<ZoneState>| {
+    let of_zone = |zone: &Aligned<SpinLock<ZoneState>>| {
         let z = zone.lock_irqsave();
         let runs = z.fresh[..z.ranges].iter().filter(|r| r.first < r.next && from < r.next);
         runs.map(|r| r.first.max(from)..r.next).min_by_key(|run| run.start)

@@ -6,7 +6,7 @@
 
 use super::address_space::{AddressSpace, Visit};
 use super::swap;
-use crate::sync::SpinLock;
+use crate::sync::{Aligned, SpinLock};
 use core::ptr;
 
 struct List {
@@ -16,7 +16,7 @@ struct List {
     made: u32,
 }
 
-static LIST: SpinLock<List> = SpinLock::new(List { first: None, last: None, made: 0 });
+static LIST: Aligned<SpinLock<List>> = Aligned::new(SpinLock::new(List { first: None, last: None, made: 0 }));
 
 impl List {
     fn iter(&self) -> impl Iterator<Item = &'static AddressSpace> + use<> {

@@ -29,7 +29,7 @@ use super::{Found, Rmap};
 use crate::memlayout::PAGE_SIZE;
 use crate::mm::frame::{self, Want};
 use crate::mm::{AddressSpace, Frame, Origin, Visit, direct_map};
-use crate::sync::SpinLock;
+use crate::sync::{Aligned, SpinLock};
 use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -56,9 +56,8 @@ const _: () = assert!(size_of::<List>() == 32);
 
 /// Lists of a frame.
 const IN_FRAME: u32 = PAGE_SIZE / size_of::<List>() as u32;
-/// Most frames: 16000 lists. With them [`Lists`] and its lock fill whole cache lines, so that what the linker puts behind keeps
-/// its place in a line.
-const FRAMES: usize = 125;
+/// Most frames: 16384 lists.
+const FRAMES: usize = 128;
 
 /// All lists.
 struct Lists {
@@ -69,9 +68,8 @@ struct Lists {
     free: u32,
 }
 
-const _: () = assert!(size_of::<SpinLock<Lists>>().is_multiple_of(64));
-
-static LISTS: SpinLock<Lists> = SpinLock::new(Lists { frames: [0; FRAMES], room: 0, free: 0 });
+static LISTS: Aligned<SpinLock<Lists>> =
+    Aligned::new(SpinLock::new(Lists { frames: [0; FRAMES], room: 0, free: 0 }));
 
 impl Lists {
     /// A list by its number.

@@ -14,7 +14,7 @@ use super::queue::TaskList;
 use super::task::{Role, State, Task, current};
 use crate::arch::{insn, segment, smp};
 use crate::param::{NCPU, QUANTUM_TICKS};
-use crate::sync::{BootCell, SpinGuard, SpinLock};
+use crate::sync::{Aligned, BootCell, SpinGuard, SpinLock};
 use crate::{marks, mm};
 
 global_asm!(include_str!("switch.s"));
@@ -30,7 +30,8 @@ pub(super) struct RunQueue {
     idle: u64,
 }
 
-static RUN: SpinLock<RunQueue> = SpinLock::new(RunQueue { ready: TaskList::new(), idle: 0 });
+static RUN: Aligned<SpinLock<RunQueue>> =
+    Aligned::new(SpinLock::new(RunQueue { ready: TaskList::new(), idle: 0 }));
 
 /// Length of the run queue, for a look without the lock.
 static READY: AtomicU32 = AtomicU32::new(0);
