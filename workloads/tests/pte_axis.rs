@@ -115,11 +115,11 @@ fn narrow(pte: &str) -> Outcome {
         ("pte", pte),
         ("cpus", "1"),
         ("window", "16"),
-        ("tick", "1000"),
+        ("tick", "4000"),
         ("tasks", "40"),
-        ("pages", "40"),
+        ("pages", "20"),
         ("ops", "20"),
-        ("warmup", "2"),
+        ("warmup", "0"),
         ("think", "0"),
     ])
 }
