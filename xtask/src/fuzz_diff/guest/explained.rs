@@ -189,6 +189,13 @@ impl Pair<'_> {
         self.here[n] == self.there[n]
     }
 
+    /// A debug exception on both sides, and nothing differs but RF as it was saved, which is set here.
+    fn rf_here_only(&self) -> bool {
+        const RF: u32 = 1 << 16;
+        let (here, there) = (self.here[record::FLAGS], self.there[record::FLAGS]);
+        here ^ there == RF && here & RF != 0 && self.vectors() == (1, 1) && self.only(&["eflags"])
+    }
+
     /// Differing words of the frame of the handler, or of the page tables.
     fn frame_or_tables(&self) -> bool {
         let frame = |at: u32| (arena::STACKS..arena::STACKS + 0x400).contains(&(at - ARENA));
@@ -430,16 +437,12 @@ fn repeated_flags(p: &Pair<'_>) -> bool {
 
 fn step_of_repeated(p: &Pair<'_>) -> bool {
     let repeats = p.at_here.is_some_and(|i| i.has_rep_prefix() || i.has_repne_prefix());
-    let rf =
-        p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
-    repeats && rf && p.vectors() == (1, 1) && p.only(&["eflags"])
+    repeats && p.rf_here_only()
 }
 
 fn general_detect(p: &Pair<'_>) -> bool {
     const BD: u32 = 1 << 13;
-    let rf =
-        p.here[record::FLAGS] ^ p.there[record::FLAGS] == 1 << 16 && p.here[record::FLAGS] & 1 << 16 != 0;
-    rf && p.vectors() == (1, 1) && p.here[record::DR + 4] & BD != 0 && p.only(&["eflags"])
+    p.rf_here_only() && p.here[record::DR + 4] & BD != 0
 }
 
 fn step_into_task(p: &Pair<'_>) -> bool {
