@@ -224,13 +224,14 @@ pub fn touch(file: u32, page: u32, off_len: u32, hold: u32) -> i32 {
 
 /// Wrapping sum of the 32-bit words of a range of a mapped page.
 fn sum(page: u32, bytes: &Range<u32>) -> u32 {
-    bytes
-        .clone()
-        .step_by(4)
-        .map(|offset| {
-            // SAFETY: the page is mapped, the offset a multiple of 4 below 4096. Volatile, so that both
-            // sums really read.
-            unsafe { ((page + offset) as *const u32).read_volatile() }
-        })
-        .fold(0, u32::wrapping_add)
+    let mut at = (page + bytes.start) as *const u32;
+    let mut sum = 0u32;
+    for _ in 0..(bytes.end - bytes.start) / 4 {
+        // SAFETY: the page is mapped, the range within it and made of whole words. Volatile, so that both sums really read.
+        unsafe {
+            sum = sum.wrapping_add(at.read_volatile());
+            at = at.add(1);
+        }
+    }
+    sum
 }

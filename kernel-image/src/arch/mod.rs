@@ -14,3 +14,4 @@ pub mod up;
 use core::arch::global_asm;
 
 global_asm!(include_str!("boot.s"));
+global_asm!(include_str!("string.s"));

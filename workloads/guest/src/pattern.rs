@@ -43,7 +43,15 @@ impl Pattern {
     /// Writes the pattern of words `first..` of a page into `words`.
     pub fn fill(self, page: u32, first: u32, words: &mut [u32]) {
         let mut value = self.word(page, first);
-        for word in words {
+        // A load begins with filling its files: eight words at a time, for less of a loop.
+        let mut eights = words.chunks_exact_mut(8);
+        for eight in &mut eights {
+            for word in eight {
+                *word = value;
+                value = value.wrapping_add(STEP);
+            }
+        }
+        for word in eights.into_remainder() {
             *word = value;
             value = value.wrapping_add(STEP);
         }
