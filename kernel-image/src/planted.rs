@@ -73,6 +73,10 @@ faults! {
         EarlyAck "early-ack",
         /// The flush comes before the PTEs are cleared.
         FlushFirst "flush-first",
+        /// The one who flushes may lose its processor between the message and its own flush.
+        PreemptFlush "preempt-flush",
+        /// `kunmap` spins for `kmap_lock` with interrupts off.
+        IrqsOff "irqs-off",
         /// Who has slept does not look again whether the page was mapped meanwhile.
         NoRecheck "no-recheck",
     }

@@ -201,7 +201,7 @@ impl Live {
         Ok(Outcome {
             row: self.row(),
             state: (!matches!(stop, Stop::Exit(_) | Stop::Interrupted))
-                .then(|| state::describe(&self.machine)),
+                .then(|| state::describe(&self.machine) + &state::who_waits(&self.collector.waits().stuck())),
             instructions: self.machine.snapshot().totals().instructions,
             stop,
             console,

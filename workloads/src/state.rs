@@ -1,6 +1,7 @@
 //! The state of a machine that did not end well, for people: every processor's
 //! registers, what it waits for and what it was busy with.
 
+use crate::waits::{self, Stuck};
 use shootdown_emu::Machine;
 use shootdown_emu::cpu::{Cpu, State, reg};
 use std::fmt::Write as _;
@@ -14,6 +15,19 @@ pub fn describe(machine: &Machine) -> String {
     for cpu in machine.cpus() {
         // Writing to a String cannot fail.
         let _ = one(&mut text, cpu);
+    }
+    text
+}
+
+/// Who waits for whom, a line each; nothing if nobody does.
+pub fn who_waits(stuck: &[Stuck]) -> String {
+    let mut text: String = stuck.iter().map(|s| format!("{s}\n")).collect();
+    let circle: Vec<_> = waits::circle(stuck).iter().map(usize::to_string).collect();
+    if let Some(first) = circle.first() {
+        text += &format!(
+            "a deadlock: cpu {} wait in a circle\n",
+            [circle.as_slice(), std::slice::from_ref(first)].concat().join(" -> ")
+        );
     }
     text
 }

@@ -163,6 +163,12 @@ pub const FAULTS: &[Fault] = &[
         "targets acknowledge before they flush, and let other interrupts in meanwhile",
     ),
     fault("flush-first", BATCHED, "the flush comes before the PTEs are cleared"),
+    fault(
+        "preempt-flush",
+        BATCHED,
+        "the one who flushes may lose its processor between the message and its own flush",
+    ),
+    fault("irqs-off", BATCHED, "kunmap spins for kmap_lock with interrupts off: a deadlock"),
     fault("no-recheck", BATCHED, "who has slept does not look again whether the page was mapped meanwhile"),
     fault("one-type", ATOMIC, "the target of a copy has the slot of its source"),
     fault("sleep", ATOMIC, "a task gives its processor up while it holds a slot"),

@@ -30,6 +30,7 @@
 //! after its end, when all that happened in it is known.
 
 mod result;
+mod stuck;
 
 pub use result::Waits;
 use result::{HANDOVER, UNKNOWN, ack};
@@ -38,6 +39,7 @@ use shootdown_emu::config::MAX_CPUS;
 use shootdown_emu::observe::{Event, What};
 use shootdown_emu::snapshot::Snapshot;
 use std::collections::VecDeque;
+pub use stuck::{Stuck, circle};
 
 /// Cycles after which nothing more comes of a moment: many slices.
 const SLACK: u64 = 1 << 20;

@@ -20,6 +20,7 @@
 
 use super::pools::{POOLS, Series};
 use super::{direct_address, window};
+use crate::arch::insn;
 use crate::marks;
 use crate::mm::{Frame, is_low};
 use crate::planted::{self, Fault};
@@ -195,7 +196,7 @@ pub fn kunmap(frame: Frame, unused: impl FnOnce(&mut Pool, usize)) {
     if is_low(frame) {
         return;
     }
-    let mut pool = POOL.lock();
+    let mut pool = if planted::is(Fault::IrqsOff) { lock_with_interrupts_off() } else { POOL.lock() };
     let slot = window::slot_of(frame.page().kva());
     let count = &mut pool.count[slot];
     assert!(*count >= 2, "kunmap of a page that nobody uses");
@@ -205,4 +206,13 @@ pub fn kunmap(frame: Frame, unused: impl FnOnce(&mut Pool, usize)) {
         unused(&mut pool, slot);
     }
     wake(pool, last);
+}
+
+/// The fault `irqs-off`: whoever holds the lock may wait for this processor to answer a flush, which it does not.
+#[cold]
+fn lock_with_interrupts_off() -> Locked {
+    insn::cli();
+    let pool = POOL.lock();
+    insn::sti();
+    pool
 }

@@ -178,6 +178,9 @@ pub fn all_cpus(kind: Kind, own: Own) {
             }
         });
         if own == Own::Last {
+            if planted::is(planted::Fault::PreemptFlush) {
+                sched::schedule_anyway();
+            }
             local(kind);
         }
         drop(guard);

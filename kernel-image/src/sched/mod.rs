@@ -63,6 +63,16 @@ pub fn yield_now() {
     schedule();
 }
 
+/// Gives the processor to the next task, whatever the running one holds; only ever called where a fault is planted.
+#[cold]
+pub fn schedule_anyway() {
+    let task = current();
+    let held = task.preempt_count() as i32;
+    task.preempt_add(-held);
+    schedule();
+    task.preempt_add(held);
+}
+
 /// Makes a process that begins at `entry` in the kernel, not yet ready to run; none if memory is out.
 pub fn create_process(mm: &'static AddressSpace, entry: extern "C" fn() -> !) -> Option<&'static Task> {
     let task = Task::create(Task::new(new_id(), current().cpu(), Role::Process, None), entry)?;
