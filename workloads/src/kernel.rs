@@ -28,6 +28,26 @@ impl Paging {
     }
 }
 
+/// What shared memory is mapped by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShmPages {
+    /// Small pages, through page tables of each process.
+    #[default]
+    Small,
+    /// Large pages, as far as it is as long.
+    Large,
+}
+
+impl ShmPages {
+    /// The value of `shm-pages=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ShmPages::Small => "small",
+            ShmPages::Large => "large",
+        }
+    }
+}
+
 /// When `atomic` and `atomic-stack` invalidate their slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtomicFlush {
@@ -101,6 +121,8 @@ pub struct KernelOptions {
     pub shootdown: Shootdown,
     /// How page tables are reached.
     pub pte: Pte,
+    /// What shared memory is mapped by.
+    pub shm_pages: ShmPages,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
@@ -153,6 +175,7 @@ impl Default for KernelOptions {
             shared_flush: None,
             shootdown: Shootdown::default(),
             pte: Pte::default(),
+            shm_pages: ShmPages::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
@@ -208,7 +231,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 31] = [
+    pub const KEYS: [&'static str; 32] = [
         "window",
         "slots",
         "when",
@@ -221,6 +244,7 @@ impl KernelOptions {
         "shared-flush",
         "shootdown",
         "pte",
+        "shm-pages",
         "irq-kmap",
         "thread-kmap",
         "swap",
@@ -273,6 +297,10 @@ impl KernelOptions {
             "pte" => Pte::from_name(value)
                 .map(|p| self.pte = p)
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
+            "shm-pages" => {
+                word(value, &[("small", ShmPages::Small), ("large", ShmPages::Large)], "small, large")
+                    .map(|s| self.shm_pages = s)
+            }
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
@@ -405,6 +433,9 @@ impl KernelOptions {
         if self.pte != Pte::default() {
             words.push(format!("pte={}", self.pte.name()));
         }
+        if self.shm_pages != ShmPages::default() {
+            words.push(format!("shm-pages={}", self.shm_pages.name()));
+        }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
         }
@@ -518,6 +549,7 @@ mod tests {
             ("shootdown", "lazy"),
             ("preempt", "off"),
             ("pte", "atomic"),
+            ("shm-pages", "large"),
             ("smp", "off"),
             ("split", "1g"),
         ] {
@@ -525,7 +557,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 
