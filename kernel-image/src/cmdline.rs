@@ -9,7 +9,7 @@ use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
 use crate::ptemap;
 use crate::shootdown::Scheme;
-use crate::sync::BootCell;
+use crate::sync::{BootCell, LockKind};
 use crate::{multiboot, refuse, rmap};
 
 /// The page-table format.
@@ -60,6 +60,8 @@ pub struct Options {
     pub shootdown: Scheme,
     /// `pte=`: how page tables are reached.
     pub pte: ptemap::Scheme,
+    /// `lock=`: of which kind the locks of shared windows are.
+    pub lock: LockKind,
     /// `shm-pages=`: what shared memory is mapped by.
     pub shm_pages: ShmPages,
     /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
@@ -108,7 +110,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -132,6 +134,7 @@ pub fn init() {
         shared_flush: None,
         shootdown: Scheme::IpiSync,
         pte: ptemap::Scheme::Lowmem,
+        lock: LockKind::Tas,
         shm_pages: ShmPages::Small,
         swap: 0,
         rmap: rmap::Scheme::Scan,
@@ -180,6 +183,7 @@ pub fn init() {
             }
             "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
             "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
+            "lock" => options.lock = name(key, value, LockKind::from_name(value), LockKind::NAMES),
             "shm-pages" => {
                 options.shm_pages = name(key, value, ShmPages::from_name(value), ShmPages::NAMES);
             }

@@ -28,6 +28,26 @@ impl Paging {
     }
 }
 
+/// The lock of a shared window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockKind {
+    /// Test and set, as in Linux 2.4: whoever finds it free has it.
+    #[default]
+    Tas,
+    /// Fair, as from Linux 2.6.25: in the order of coming.
+    Ticket,
+}
+
+impl LockKind {
+    /// The value of `lock=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LockKind::Tas => "tas",
+            LockKind::Ticket => "ticket",
+        }
+    }
+}
+
 /// What shared memory is mapped by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ShmPages {
@@ -121,6 +141,8 @@ pub struct KernelOptions {
     pub shootdown: Shootdown,
     /// How page tables are reached.
     pub pte: Pte,
+    /// The lock of a shared window.
+    pub lock: LockKind,
     /// What shared memory is mapped by.
     pub shm_pages: ShmPages,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
@@ -175,6 +197,7 @@ impl Default for KernelOptions {
             shared_flush: None,
             shootdown: Shootdown::default(),
             pte: Pte::default(),
+            lock: LockKind::default(),
             shm_pages: ShmPages::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
@@ -231,7 +254,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 32] = [
+    pub const KEYS: [&'static str; 33] = [
         "window",
         "slots",
         "when",
@@ -244,6 +267,7 @@ impl KernelOptions {
         "shared-flush",
         "shootdown",
         "pte",
+        "lock",
         "shm-pages",
         "irq-kmap",
         "thread-kmap",
@@ -297,6 +321,8 @@ impl KernelOptions {
             "pte" => Pte::from_name(value)
                 .map(|p| self.pte = p)
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
+            "lock" => word(value, &[("tas", LockKind::Tas), ("ticket", LockKind::Ticket)], "tas, ticket")
+                .map(|l| self.lock = l),
             "shm-pages" => {
                 word(value, &[("small", ShmPages::Small), ("large", ShmPages::Large)], "small, large")
                     .map(|s| self.shm_pages = s)
@@ -433,6 +459,9 @@ impl KernelOptions {
         if self.pte != Pte::default() {
             words.push(format!("pte={}", self.pte.name()));
         }
+        if self.lock != LockKind::default() {
+            words.push(format!("lock={}", self.lock.name()));
+        }
         if self.shm_pages != ShmPages::default() {
             words.push(format!("shm-pages={}", self.shm_pages.name()));
         }
@@ -549,6 +578,7 @@ mod tests {
             ("shootdown", "lazy"),
             ("preempt", "off"),
             ("pte", "atomic"),
+            ("lock", "ticket"),
             ("shm-pages", "large"),
             ("smp", "off"),
             ("split", "1g"),
@@ -557,7 +587,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -69,12 +69,9 @@ fn large_pages_are_given_back_like_small_ones_or_the_call_is_refused() {
         let (small, large) = (at("small", "done"), at("large", "refused"));
         assert_eq!(large.checksum, small.checksum, "{paging}, {call}, {adversary}");
         assert_eq!(large.harmful_uses, 0);
-        assert!(
-            large.shootdowns > 0 && large.shootdowns < small.shootdowns,
-            "{} {}",
-            large.shootdowns,
-            small.shootdowns
-        );
+        // A large page goes in one; rights go in one whatever the pages.
+        let (some, others) = (large.shootdowns, small.shootdowns);
+        assert!(some > 0 && if call == "munmap" { some < others } else { some == others }, "{some} {others}");
     }
 }
 
