@@ -4,12 +4,12 @@
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
 use crate::memlayout::Split;
-use crate::mm::{bounce, swap};
+use crate::mm::{ShmPages, bounce, swap};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
 use crate::ptemap;
 use crate::shootdown::Scheme;
-use crate::sync::BootCell;
+use crate::sync::{BootCell, LockKind};
 use crate::{multiboot, refuse, rmap};
 
 /// The page-table format.
@@ -60,6 +60,10 @@ pub struct Options {
     pub shootdown: Scheme,
     /// `pte=`: how page tables are reached.
     pub pte: ptemap::Scheme,
+    /// `lock=`: of which kind the locks of shared windows are.
+    pub lock: LockKind,
+    /// `shm-pages=`: what shared memory is mapped by.
+    pub shm_pages: ShmPages,
     /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
     pub swap: u32,
     /// `disk=`: pages of RAM that play the device of files; 0: there is none, and files stay in memory.
@@ -106,7 +110,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -130,6 +134,8 @@ pub fn init() {
         shared_flush: None,
         shootdown: Scheme::IpiSync,
         pte: ptemap::Scheme::Lowmem,
+        lock: LockKind::Tas,
+        shm_pages: ShmPages::Small,
         swap: 0,
         rmap: rmap::Scheme::Scan,
         rmap_audit: false,
@@ -177,6 +183,10 @@ pub fn init() {
             }
             "shootdown" => options.shootdown = name(key, value, Scheme::from_name(value), Scheme::NAMES),
             "pte" => options.pte = name(key, value, ptemap::Scheme::from_name(value), ptemap::Scheme::NAMES),
+            "lock" => options.lock = name(key, value, LockKind::from_name(value), LockKind::NAMES),
+            "shm-pages" => {
+                options.shm_pages = name(key, value, ShmPages::from_name(value), ShmPages::NAMES);
+            }
             "swap" => options.swap = number(key, value, 0, swap::MOST),
             "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
             "rmap-audit" => options.rmap_audit = switch(key, value, "1", "0"),

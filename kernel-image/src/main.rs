@@ -44,6 +44,7 @@ extern "C" fn boot_main(magic: u32, info: u32) -> ! {
     multiboot::init(magic, info); // what the loader says
     cmdline::init(); // what the user says
     up::init(); // LOCK prefixes away, for a kernel of one processor
+    sync::init(); // which kind of lock
     memlayout::set_split(cmdline::options().split); // where the kernel's half begins
     marks::init(); // on or off
     cpu::check_features(); // is this machine good enough

@@ -28,6 +28,46 @@ impl Paging {
     }
 }
 
+/// The lock of a shared window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockKind {
+    /// Test and set, as in Linux 2.4: whoever finds it free has it.
+    #[default]
+    Tas,
+    /// Fair, as from Linux 2.6.25: in the order of coming.
+    Ticket,
+}
+
+impl LockKind {
+    /// The value of `lock=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            LockKind::Tas => "tas",
+            LockKind::Ticket => "ticket",
+        }
+    }
+}
+
+/// What shared memory is mapped by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShmPages {
+    /// Small pages, through page tables of each process.
+    #[default]
+    Small,
+    /// Large pages, as far as it is as long.
+    Large,
+}
+
+impl ShmPages {
+    /// The value of `shm-pages=`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ShmPages::Small => "small",
+            ShmPages::Large => "large",
+        }
+    }
+}
+
 /// When `atomic` and `atomic-stack` invalidate their slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtomicFlush {
@@ -101,6 +141,10 @@ pub struct KernelOptions {
     pub shootdown: Shootdown,
     /// How page tables are reached.
     pub pte: Pte,
+    /// The lock of a shared window.
+    pub lock: LockKind,
+    /// What shared memory is mapped by.
+    pub shm_pages: ShmPages,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
@@ -153,6 +197,8 @@ impl Default for KernelOptions {
             shared_flush: None,
             shootdown: Shootdown::default(),
             pte: Pte::default(),
+            lock: LockKind::default(),
+            shm_pages: ShmPages::default(),
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
@@ -208,7 +254,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 31] = [
+    pub const KEYS: [&'static str; 33] = [
         "window",
         "slots",
         "when",
@@ -221,6 +267,8 @@ impl KernelOptions {
         "shared-flush",
         "shootdown",
         "pte",
+        "lock",
+        "shm-pages",
         "irq-kmap",
         "thread-kmap",
         "swap",
@@ -273,6 +321,12 @@ impl KernelOptions {
             "pte" => Pte::from_name(value)
                 .map(|p| self.pte = p)
                 .ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", Pte::names())),
+            "lock" => word(value, &[("tas", LockKind::Tas), ("ticket", LockKind::Ticket)], "tas, ticket")
+                .map(|l| self.lock = l),
+            "shm-pages" => {
+                word(value, &[("small", ShmPages::Small), ("large", ShmPages::Large)], "small, large")
+                    .map(|s| self.shm_pages = s)
+            }
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
@@ -405,6 +459,12 @@ impl KernelOptions {
         if self.pte != Pte::default() {
             words.push(format!("pte={}", self.pte.name()));
         }
+        if self.lock != LockKind::default() {
+            words.push(format!("lock={}", self.lock.name()));
+        }
+        if self.shm_pages != ShmPages::default() {
+            words.push(format!("shm-pages={}", self.shm_pages.name()));
+        }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
         }
@@ -518,6 +578,8 @@ mod tests {
             ("shootdown", "lazy"),
             ("preempt", "off"),
             ("pte", "atomic"),
+            ("lock", "ticket"),
+            ("shm-pages", "large"),
             ("smp", "off"),
             ("split", "1g"),
         ] {
@@ -525,7 +587,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -15,7 +15,7 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SPLITS, SharedFlush};
+use crate::kernel::{AtomicFlush, GlobalKmap, LockKind, Marks, SPLITS, SharedFlush, ShmPages};
 use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
@@ -105,6 +105,12 @@ pub struct KernelSection {
     /// How page tables were reached.
     #[serde(default = "usual_pte", skip_serializing_if = "is_usual_pte")]
     pub pte: String,
+    /// The lock of a shared window: `tas` or `ticket`.
+    #[serde(default = "usual_lock", skip_serializing_if = "is_usual_lock")]
+    pub lock: String,
+    /// What shared memory was mapped by: `small` or `large` pages.
+    #[serde(default = "usual_shm_pages", skip_serializing_if = "is_usual_shm_pages")]
+    pub shm_pages: String,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -188,6 +194,22 @@ fn usual_pte() -> String {
 
 fn is_usual_pte(name: &str) -> bool {
     name == Pte::default().name()
+}
+
+fn usual_lock() -> String {
+    LockKind::default().name().into()
+}
+
+fn is_usual_lock(name: &str) -> bool {
+    name == LockKind::default().name()
+}
+
+fn usual_shm_pages() -> String {
+    ShmPages::default().name().into()
+}
+
+fn is_usual_shm_pages(name: &str) -> bool {
+    name == ShmPages::default().name()
 }
 
 fn is_zero_pages(n: &u32) -> bool {
@@ -304,6 +326,8 @@ impl Config {
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
                 pte: kernel.pte.name().into(),
+                lock: kernel.lock.name().into(),
+                shm_pages: kernel.shm_pages.name().into(),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,

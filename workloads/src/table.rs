@@ -100,6 +100,8 @@ fn heading(report: &Report) -> String {
     let highmem = if k.highmem { "" } else { " without highmem" };
     let smp = if k.smp { "" } else { ", kernel for one processor" };
     let split = if k.split == "3g" { String::new() } else { format!(", split {}", k.split) };
+    let shm = if k.shm_pages == "small" { "" } else { ", shared memory in large pages" };
+    let lock = if k.lock == "tas" { "" } else { ", ticket lock" };
     let fault = k.fault.as_ref().map(|f| format!(", planted fault {f}")).unwrap_or_default();
     let adversary =
         if m.adversary == "none" { String::new() } else { format!(", adversary {}", m.adversary) };
@@ -109,7 +111,7 @@ fn heading(report: &Report) -> String {
         None => format!("seed {}", m.seed),
     };
     format!(
-        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}{highmem}{split}{smp}, window of {} slots{fault}\n{}\n",
+        "{} on {} x {} at {} MHz, {seed}{timing}{adversary}\n{}, {normal}, paging {}{highmem}{split}{smp}{shm}, window of {} slots{lock}{fault}\n{}\n",
         c.workload,
         m.cpus,
         m.cpu,

@@ -281,6 +281,27 @@ pub const WORKLOADS: &[Workload] = &[
         ],
     },
     Workload {
+        name: "shm-calls",
+        description: "threads of one process map shared memory, show it to each other and take it away",
+        operation: "one region given back and mapped again, or protected, and filled",
+        keys: &[
+            tasks(1, "threads at work"),
+            number("pages", 1024, 1, 4096, "pages of each thread's region"),
+            operations(10),
+            warmup(1),
+            words(64, 4, "bytes filled and looked at in each page"),
+            READS,
+            choice("call", &["munmap", "mprotect"], "what takes the rights away"),
+            choice(
+                "cut",
+                &["untried", "done", "refused"],
+                "what has to become of moving a region and of changing a page of it, with call=munmap",
+            ),
+            THINK,
+            FOOTPRINT,
+        ],
+    },
+    Workload {
         name: "peek",
         description: "processes look into each other's memory, as a debugger does",
         operation: "some bytes copied out of a page of another process",

@@ -33,7 +33,8 @@ const STRATEGIES: &[&str] = &[
 
 /// Loads of user memory, which use no files: they run under those strategies alone to which threads and address spaces
 /// are something else than tasks.
-const USER_LOADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-many", "peek", "swap", "mapped-file"];
+const USER_LOADS: &[&str] =
+    &["fault-zero", "munmap", "mremap", "shm-many", "shm-calls", "peek", "swap", "mapped-file"];
 const USER_STRATEGIES: &[&str] = &["lowmem", "task-window", "copy-clear", "batched"];
 
 /// The strategies that a load runs under.

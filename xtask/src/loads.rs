@@ -12,6 +12,7 @@ pub const LOADS: &[(&str, &str)] = &[
     ("munmap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
     ("mremap", "tasks=5 pages=6 ops=60 warmup=10 reads=20"),
     ("shm-many", "tasks=5 pages=200 ops=300 warmup=20"),
+    ("shm-calls", "tasks=3 pages=40 ops=20 warmup=2 reads=20 cut=done"),
     ("peek", "tasks=5 pages=20 ops=200 warmup=20"),
     ("swap", "tasks=5 pages=300 ops=100 warmup=20"),
     ("mixed", "tasks=5 pages=1200 ops=150 warmup=20 think=4"),

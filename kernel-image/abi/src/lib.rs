@@ -106,6 +106,8 @@ codes! {
         /// Payload bits 0-19: the frame where a table about the slots of the window begins, consecutive in memory; bits
         /// 20-23: a [`Table`] code.
         TableAt = 17 "table-at",
+        /// An operation that was due at a certain time is done; payload: its response time in cycles, as [`response`] packs it.
+        Response = 18 "response",
     }
 }
 
@@ -122,6 +124,21 @@ codes! {
 /// The payload of [`Mark::TableAt`].
 pub const fn table_at(table: Table, frame: u32) -> u32 {
     (table as u32) << 20 | frame & 0xf_ffff
+}
+
+/// Bits of the payload of [`Mark::Response`] that the leading digits have; those above say by how many bits they are shifted.
+const RESPONSE_DIGITS: u32 = 20;
+
+/// The payload of [`Mark::Response`]: exact below 2^20 cycles, from there on to one part in 2^19.
+pub const fn response(cycles: u32) -> u32 {
+    let shift = (u32::BITS - cycles.leading_zeros()).saturating_sub(RESPONSE_DIGITS);
+    shift << RESPONSE_DIGITS | cycles >> shift
+}
+
+/// The cycles that a payload of [`Mark::Response`] says.
+pub const fn response_cycles(payload: u32) -> u64 {
+    let digits = payload & ((1 << RESPONSE_DIGITS) - 1);
+    (digits as u64) << (payload >> RESPONSE_DIGITS & 15)
 }
 
 codes! {
@@ -222,6 +239,18 @@ mod tests {
             assert_eq!(c as usize, i, "counters index a table");
         }
         assert_eq!(Mark::from_code(0), None);
+    }
+
+    #[test]
+    fn a_response_time_comes_through_to_its_digits() {
+        for cycles in [0, 1, 0xf_ffff, 0x10_0000, 0x12_3457, 0x1234_5678, u32::MAX] {
+            let told = response_cycles(mark(Mark::Response, response(cycles)) & 0xff_ffff);
+            assert!(
+                told <= u64::from(cycles) && (u64::from(cycles) - told) << 19 <= u64::from(cycles),
+                "{cycles}: {told}"
+            );
+        }
+        assert_eq!(response_cycles(response(0xf_ffff)), 0xf_ffff);
     }
 
     #[test]

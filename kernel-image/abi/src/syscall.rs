@@ -63,6 +63,9 @@ pub const DISCARD: u32 = 20;
 /// the very pages that [`READ`] and [`WRITE`] copy from and to. They come on demand; after a fork both have them.
 pub const MAP_FILE: u32 = 21;
 
+/// `response(cycles)`: an operation is done, so long after it was due. For the record alone.
+pub const RESPONSE: u32 = 22;
+
 /// `sharing` of [`MMAP`]: each process has its own after a fork.
 pub const PRIVATE: u32 = 0;
 /// `sharing` of [`MMAP`]: the same pages for all after a fork.

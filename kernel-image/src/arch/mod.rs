@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod insn;
 pub mod lapic;
+pub mod lock_kind;
 mod mp;
 pub mod paging;
 pub mod segment;

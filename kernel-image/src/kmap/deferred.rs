@@ -40,7 +40,7 @@ use crate::mm::{Frame, is_low};
 use crate::param::NCPU;
 use crate::planted::{self, Fault, linger};
 use crate::sched::{Task, WaitQueue};
-use crate::sync::{Aligned, SpinLock};
+use crate::sync::{Aligned, Chosen, SpinLock};
 use crate::{marks, percpu, sched};
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -77,7 +77,7 @@ struct Window {
 }
 
 /// `kva_lock`. Never taken with interrupts off.
-static WINDOW: Aligned<SpinLock<Window>> =
+static WINDOW: Aligned<SpinLock<Window, Chosen>> =
     Aligned::new(SpinLock::new(Window { slots: &mut [], head: NIL, tail: NIL, waiting: 0 }));
 static SLOT_UNUSED: WaitQueue = WaitQueue::new();
 

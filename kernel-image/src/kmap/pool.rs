@@ -25,7 +25,7 @@ use crate::marks;
 use crate::mm::{Frame, is_low};
 use crate::planted::{self, Fault};
 use crate::sched::WaitQueue;
-use crate::sync::{Aligned, SpinGuard, SpinLock};
+use crate::sync::{Aligned, Chosen, SpinGuard, SpinLock};
 use core::ops::Range;
 use shootdown_abi::{Counter, Table};
 
@@ -53,7 +53,7 @@ pub struct Pool {
 
 /// `kmap_lock`. Never taken with interrupts off: its holder waits for acknowledgements. It and all that it guards but the counts
 /// are one line, which every user takes from the last one.
-pub static POOL: Aligned<SpinLock<Pool>> = Aligned::new(SpinLock::new(Pool {
+pub static POOL: Aligned<SpinLock<Pool, Chosen>> = Aligned::new(SpinLock::new(Pool {
     cursor: 0,
     part: 0..0,
     count: &mut [],
@@ -64,12 +64,12 @@ pub static POOL: Aligned<SpinLock<Pool>> = Aligned::new(SpinLock::new(Pool {
     holds: 0,
     reserved: 0,
 }));
-const _: () = assert!(size_of::<SpinLock<Pool>>() <= 64);
+const _: () = assert!(size_of::<SpinLock<Pool, Chosen>>() <= 64);
 /// `pkmap_map_wait`.
 static SLOT_UNUSED: WaitQueue = WaitQueue::new();
 
 /// The pool, locked.
-pub type Locked = SpinGuard<'static, Pool>;
+pub type Locked = SpinGuard<'static, Pool, Chosen>;
 
 /// Makes `slots` slots with count 0; at boot.
 pub fn init(slots: usize) {

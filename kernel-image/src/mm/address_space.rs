@@ -34,7 +34,7 @@ use super::frame::{self, Want};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::{self as pt, Entry};
 use super::spaces::{self, Links};
-use super::{direct_map, fault, flush, kernel_space, swapped};
+use super::{direct_map, fault, flush, kernel_space, large, swapped};
 use crate::planted::{self, Fault};
 use crate::ptemap::Role;
 use crate::sched::{ReadGuard, RwLock, WriteGuard};
@@ -198,6 +198,9 @@ impl AddressSpace {
         let bytes =
             bytes.checked_next_multiple_of(PAGE_SIZE).filter(|&b| b != 0).ok_or(MapError::BadRange)?;
         let _layout = self.change_layout();
+        if sharing == Sharing::Shared && large::wanted() && bytes >= large::span() {
+            return self.map_large(from, bytes);
+        }
         let group = if sharing.is_private() { rmap::born(self).ok_or(MapError::NoMemory)? } else { 0 };
         let inserted = self.with_areas(|areas| {
             let start = areas.room(from, bytes)?;
@@ -214,7 +217,7 @@ impl AddressSpace {
     }
 
     /// Gives every page of an area its frame.
-    fn populate(&self, area: Area) -> Result<(), MapError> {
+    pub(super) fn populate(&self, area: Area) -> Result<(), MapError> {
         for address in (area.start..area.end).step_by(PAGE_SIZE as usize) {
             let mut table = self.table(address).map_err(|_| MapError::NoMemory)?;
             let frame = table.across(fault::zeroed_frame).ok_or(MapError::NoMemory)?;
@@ -246,14 +249,25 @@ impl AddressSpace {
 
     /// What [`AddressSpace::unmap`] does, with the layout held.
     pub(super) fn remove(&self, start: u32, end: u32) -> Result<(), MapError> {
+        self.check_edges(start, end)?;
         self.with_areas(|areas| areas.remove(start, end))?;
         rmap::gone(self);
         self.zap_all(start, end);
         Ok(())
     }
 
+    /// Refuses a range that cuts a large page.
+    pub(super) fn check_edges(&self, start: u32, end: u32) -> Result<(), MapError> {
+        let cuts =
+            large::wanted() && self.with_areas(|areas| areas.cuts_large(start) || areas.cuts_large(end));
+        if cuts { Err(MapError::BadRange) } else { Ok(()) }
+    }
+
     /// Clears all PTEs of `start..end`, which may be empty, with the layout held.
     pub(super) fn zap_all(&self, start: u32, end: u32) {
+        if large::wanted() {
+            self.zap_large(start, end);
+        }
         let mut at = start;
         while at < end {
             at = self.zap(at, end);
@@ -282,19 +296,24 @@ impl AddressSpace {
                 last = address;
             }
         }
-        let give_up = || gone[..n].iter().for_each(|&entry| swapped::give_up(entry));
-        let scope = if n == 1 { flush::Scope::Page(last) } else { flush::Scope::Space };
+        self.forget(&gone[..n], if n == 1 { flush::Scope::Page(last) } else { flush::Scope::Space });
+        at
+    }
+
+    /// Has the translations of entries that were cleared forgotten, then gives up what they stood for.
+    #[inline(always)]
+    pub(super) fn forget(&self, gone: &[Entry], scope: flush::Scope) {
+        let give_up = || gone.iter().for_each(|&entry| swapped::give_up(entry));
         if planted::is(Fault::FreeFirst) {
             give_up();
             planted::linger();
         }
-        if n > 0 && !planted::is(Fault::NoFlush) {
+        if !gone.is_empty() && !planted::is(Fault::NoFlush) {
             shootdown::flush(self, scope);
         }
         if !planted::is(Fault::FreeFirst) {
             give_up();
         }
-        at
     }
 
     /// Writes `bytes` to `address` whatever the rights of ring 3 there are: for loading a program
@@ -383,6 +402,7 @@ impl AddressSpace {
         spaces::remove(self);
         let mut i = 0;
         while let Some(area) = self.nth_area(i) {
+            self.release_large(area);
             let mut at = area.start;
             while let Some(part) = self.next_part(at, area.end, Role::Only) {
                 for (_, slot) in part.used() {

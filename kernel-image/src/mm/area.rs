@@ -31,6 +31,8 @@ pub enum Sharing {
     /// All see the same frames. They are there from the beginning, so that no process has to know where another one's
     /// page is that it has never touched.
     Shared,
+    /// The same in large pages: the area is a number of them (`large`).
+    Large,
     /// All see the pages of a file, which come on demand.
     File {
         /// The file.
@@ -114,7 +116,7 @@ impl Area {
 pub enum MapError {
     /// No frame, no page table or no place for another area.
     NoMemory,
-    /// Not page aligned, empty, outside the user half, in use, or not in use.
+    /// Not page aligned, empty, outside the user half, in use, or not in use; the edge of it in a large page.
     BadRange,
 }
 
@@ -195,6 +197,12 @@ impl Areas {
     fn delete(&mut self, i: usize) {
         self.list.copy_within(i + 1..self.count, i);
         self.count -= 1;
+    }
+
+    /// Is this address within a large page?
+    pub fn cuts_large(&self, address: u32) -> bool {
+        let area = self.holding(address);
+        area.is_some_and(|a| a.sharing == Sharing::Large && !address.is_multiple_of(super::large::span()))
     }
 
     /// Cuts `start..end` out of whatever areas it meets.

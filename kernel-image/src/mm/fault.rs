@@ -22,7 +22,7 @@
 //! who wait for a second cannot use up the window.
 
 use super::address_space::{AddressSpace, user_bits};
-use super::area::{Area, Protection};
+use super::area::{Area, Protection, Sharing};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
 use super::{flush, frame, page_cache, page_table as pt, reclaim, swap};
@@ -78,10 +78,9 @@ pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
 
 /// Does the PTE allow ring 3 this access?
 fn allows(space: &AddressSpace, address: u32, access: Access) -> bool {
-    address < memlayout::user_end()
-        && space
-            .lookup(address, Role::Look)
-            .is_some_and(|table| table.slot(address).read().has(access.needs()))
+    let small = || space.lookup(address, Role::Look).map(|table| table.slot(address).read());
+    let large = || space.large(address).map(|pde| pde.read());
+    address < memlayout::user_end() && small().or_else(large).is_some_and(|entry| entry.has(access.needs()))
 }
 
 /// Sees to it that the running process can access `address` in this way.
@@ -92,6 +91,10 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     let area = space.area(address).ok_or(Fault::BadAddress)?;
     if access == Access::Write && area.protection == Protection::ReadOnly {
         return Err(Fault::BadAddress);
+    }
+    if area.sharing == Sharing::Large {
+        // Its PDEs are there as long as it is, with all that it allows: the translation was behind.
+        return Ok(());
     }
     let mut table = space.table(address).map_err(|_| Fault::NoMemory)?;
     let entry = table.slot(address).read();
@@ -201,9 +204,15 @@ pub(super) fn copy_page(from: Frame, to: Frame) {
 /// A frame full of zeros for user memory or a file.
 pub fn zeroed_frame() -> Option<Frame> {
     let frame = reclaim::user_frame()?;
+    clear(frame);
+    Some(frame)
+}
+
+/// Fills a frame that nobody knows yet with zeros.
+#[inline(always)]
+pub(super) fn clear(frame: Frame) {
     let mapping = kmap::map(frame, kmap::Use::Clear);
-    // SAFETY: the frame is this function's alone and mapped for one page.
+    // SAFETY: the frame is the caller's alone and mapped for one page.
     unsafe { (mapping.address() as *mut u32).write_bytes(0, PAGE_SIZE as usize / 4) };
     kmap::unmap(mapping);
-    Some(frame)
 }

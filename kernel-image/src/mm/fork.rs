@@ -37,6 +37,7 @@ fn share(parent: &AddressSpace, child: &AddressSpace) -> Option<()> {
             other => other,
         };
         child.with_areas(|areas| areas.insert(Area { sharing, ..area })).ok()?;
+        parent.share_large(child, area)?;
         let lost = if sharing.is_private() { pt::RW } else { 0 };
         let mut at = area.start;
         while let Some(address) = parent.next_table(at, area.end) {

@@ -6,12 +6,13 @@
 //!  HIGHMEM  the rest                            reachable only through a kmap
 //! ```
 //!
-//! A zone is a handful of ranges and two free lists. A range has a watermark:
+//! A zone is a handful of ranges and three free lists. A range has a watermark:
 //! frames above it were never handed out and have no meaningful `Page` yet, so
 //! 64 GiB cost nothing at boot. Freed frames go to the head of a list and are
 //! taken from there first: the order is the same in every run.
 //!
-//! Left out: buddy orders beyond pairs, balancing. A request that cannot be met
+//! Large pages come from what was never handed out, and stay whole on a list of their own until nothing else is
+//! left. Left out: joining single frames again, buddy orders in between, balancing. A request that cannot be met
 //! fails at once; user memory asks `reclaim` to see to it first.
 //!
 //! The zone's lock is taken with interrupts off, as in 2.4: a frame may go
@@ -19,6 +20,7 @@
 
 pub use super::page::Frame;
 use super::page::PAGE_SHIFT;
+use super::page_table as pt;
 use crate::marks;
 use crate::sync::{Aligned, SpinLock};
 use shootdown_abi::Mark;
@@ -61,6 +63,8 @@ struct ZoneState {
     single: u32,
     /// Free list of pairs (even frame and its neighbour), by the even one.
     pair: u32,
+    /// Free list of the frames of large pages, by the first one.
+    large: u32,
     /// Frames that can be handed out.
     free: u32,
     /// Frames that requests for [`Want::High`] leave alone.
@@ -76,6 +80,7 @@ impl ZoneState {
         ranges: 0,
         single: Frame::NONE,
         pair: Frame::NONE,
+        large: Frame::NONE,
         free: 0,
         reserve: 0,
     };
@@ -90,11 +95,24 @@ impl ZoneState {
         if let Some(frame) = self.take_fresh(1, 1) {
             return Some(frame);
         }
-        // The last resort: break up a pair.
-        let frame = self.take_pair()?;
-        let other = Frame(frame.0 + 1);
-        self.put_single(other);
+        // The last resort: break up a pair, or a large page.
+        let (frame, behind) = match self.take_pair() {
+            Some(frame) => (frame, 1),
+            None => (self.take_large()?, of_large_page() - 1),
+        };
+        (frame.0 + 1..=frame.0 + behind).for_each(|other| self.put_single(Frame(other)));
         Some(frame)
+    }
+
+    /// Takes the frames of a large page that was given back.
+    fn take_large(&mut self) -> Option<Frame> {
+        if self.large == Frame::NONE {
+            return None;
+        }
+        let first = Frame(self.large);
+        self.large = first.page().next();
+        self.free -= of_large_page();
+        Some(first)
     }
 
     fn take_pair(&mut self) -> Option<Frame> {
@@ -241,6 +259,34 @@ pub fn alloc_contiguous(n: u32, align: u32) -> Option<Frame> {
     None
 }
 
+/// Frames of a large page.
+pub fn of_large_page() -> u32 {
+    pt::format().table_span() >> PAGE_SHIFT
+}
+
+/// The frames of a large page, neighbours of undefined content, of which the first has the owners of all: one. `None` if
+/// nowhere are so many together. What an alignment skips goes to the free list, a thousand frames at most and with
+/// interrupts off: a large page costs that much to get anyway.
+pub fn alloc_large(want: Want) -> Option<Frame> {
+    let n = of_large_page();
+    for &zone in zones(want) {
+        let taken = {
+            let mut z = ZONES[zone as usize].lock_irqsave();
+            let kept = if want == Want::High { z.reserve } else { 0 };
+            if z.free < kept.saturating_add(n) { None } else { z.take_large().or_else(|| z.take_fresh(n, n)) }
+        };
+        if let Some(first) = taken {
+            for frame in first.0..first.0 + n {
+                Frame(frame).page().set_count(1);
+                marks::mark(Mark::FrameUsed, frame);
+            }
+            first.page().set_large();
+            return Some(first);
+        }
+    }
+    None
+}
+
 /// The zone of a frame.
 pub fn zone_of(frame: Frame) -> Zone {
     if !super::is_low(frame) {
@@ -264,13 +310,27 @@ pub fn put(frame: Frame) {
 /// The same: was it the last?
 pub fn put_is_last(frame: Frame) -> bool {
     let last = frame.page().put();
-    if last {
+    if last && frame.page().is_large() {
+        free_large(frame);
+    } else if last {
         frame.page().forget();
         // The mark comes before anybody else can be given the frame.
         marks::mark(Mark::FrameFreed, frame.0);
         ZONES[zone_of(frame) as usize].lock_irqsave().put_single(frame);
     }
     last
+}
+
+/// The large page that begins with this frame has lost its last owner.
+fn free_large(first: Frame) {
+    first.page().forget();
+    for frame in first.0..first.0 + of_large_page() {
+        marks::mark(Mark::FrameFreed, frame);
+    }
+    let mut z = ZONES[zone_of(first) as usize].lock_irqsave();
+    first.page().set_next(z.large);
+    z.large = first.0;
+    z.free += of_large_page();
 }
 
 /// Frees a pair from [`alloc_pair`], of which the caller is the only owner.

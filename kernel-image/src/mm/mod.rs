@@ -9,6 +9,7 @@
 //!  address_space  root and areas of a process, its threads, who has it loaded
 //!  tables         its page tables: reach, make, change one PTE
 //!  fault, fork, protect, mremap, user, peek: on top of it
+//!  large          shared memory in large pages, without page tables
 //!  swap, reclaim  the swap device; who has to go there
 //!  device, bounce what is written there; what it does not reach
 //!  swapped        what that means for PTEs; spaces: whose they are
@@ -29,6 +30,7 @@ pub mod flush;
 mod fork;
 pub mod frame;
 pub mod kernel_space;
+mod large;
 mod mremap;
 mod page;
 pub mod page_cache;
@@ -50,6 +52,7 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 pub use address_space::{AddressSpace, Visit};
 pub use area::{MapError, Origin, Protection, Sharing};
 pub use fork::fork;
+pub use large::ShmPages;
 pub use mremap::mremap;
 pub use page::Frame;
 pub use protect::protect;

@@ -6,10 +6,10 @@
 //! show the right page at the wrong address, until the page is freed one day:
 //! nothing would know of the old address then.
 //!
-//! The area keeps its origin, by which its pages are found when they are to go (`rmap`).
+//! What is in large pages cannot move (`large`). The area keeps its origin, by which its pages are found when they are to go (`rmap`).
 
 use super::address_space::AddressSpace;
-use super::area::{self, Area, MapError};
+use super::area::{self, Area, MapError, Sharing};
 use super::flush::Scope;
 use super::page::PAGE_SIZE;
 use super::page_table::{self as pt, Entry};
@@ -26,7 +26,8 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
         return Err(MapError::BadRange);
     }
     let _layout = space.change_layout();
-    let area = space.area(start).filter(|a| end <= a.end).ok_or(MapError::BadRange)?;
+    let area = space.area(start).filter(|a| end <= a.end && a.sharing != Sharing::Large);
+    let area = area.ok_or(MapError::BadRange)?;
     if !area.sharing.is_private() && new > old {
         return Err(MapError::BadRange);
     }

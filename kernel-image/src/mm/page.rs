@@ -68,7 +68,7 @@ pub struct Page {
     file: AtomicU32,
     /// Index within the file. Of private memory its home.
     index: AtomicU32,
-    /// What reclaim may do with it: [`KEPT`], [`ANONYMOUS`] or [`CACHED`].
+    /// What reclaim may do with it: [`KEPT`], [`ANONYMOUS`] or [`CACHED`]; [`LARGE`].
     kind: AtomicU32,
     /// System calls that rely on its being where it is (`user`).
     pins: AtomicU32,
@@ -85,6 +85,9 @@ const ANONYMOUS: u32 = 1;
 
 /// It is a page of a file that has a place on the device.
 const CACHED: u32 = 2;
+
+/// Nothing either: it stands for a large page, whose first frame it is.
+const LARGE: u32 = 3;
 
 /// The device does not have what it holds.
 const DIRTY: u32 = 1 << 0;
@@ -219,7 +222,17 @@ impl Page {
     /// May reclaim take it? A look without a lock: the page may be another's already.
     #[inline]
     pub fn can_go(&self) -> bool {
-        self.kind.load(Relaxed) != KEPT
+        matches!(self.kind.load(Relaxed), ANONYMOUS | CACHED)
+    }
+
+    /// Declares it the first frame of a large page, of which it has the owners; until it is freed.
+    pub fn set_large(&self) {
+        self.kind.store(LARGE, Relaxed);
+    }
+
+    /// Is it the first frame of a large page?
+    pub fn is_large(&self) -> bool {
+        self.kind.load(Relaxed) == LARGE
     }
 
     /// It is free from now on.

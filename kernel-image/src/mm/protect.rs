@@ -17,8 +17,10 @@ use crate::shootdown;
 pub fn protect(space: &AddressSpace, start: u32, end: u32, protection: Protection) -> Result<(), MapError> {
     area::check(start, end)?;
     let _layout = space.change_layout();
+    space.check_edges(start, end)?;
     space.with_areas(|areas| areas.protect(start, end, protection))?;
-    let (mut changed, mut last, mut at) = (0, start, start);
+    let (mut changed, mut last) = space.protect_large(start, end, protection);
+    let mut at = start;
     while let Some(part) = space.next_part(at, end, Role::Only) {
         for (address, slot) in part.used() {
             let shared = || space.area(address).is_some_and(|area| !area.sharing.is_private());

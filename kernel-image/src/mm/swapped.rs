@@ -116,6 +116,10 @@ impl AddressSpace {
 
     /// The frame behind `address`, which the running task may use so, kept where it is; none if it is not there.
     pub(super) fn pin_for_use(&self, address: u32, access: Access) -> Option<Frame> {
+        if let Some((_, first)) = self.pin_large(address, access) {
+            first.page().pin();
+            return Some(first);
+        }
         let table = self.lookup(address, Role::Only)?;
         let slot = table.slot(address);
         let _tables = self.tables.lock();

@@ -7,7 +7,7 @@ use super::queue::TaskList;
 use super::run::{self, RunQueue};
 use super::task::{State, current};
 use crate::arch::insn;
-use crate::sync::SpinGuard;
+use crate::sync::{Kind, SpinGuard};
 
 /// Tasks that sleep for one reason. The condition they wait for is guarded by a
 /// spin lock of the user's, see [`WaitQueue::sleep_on`].
@@ -34,7 +34,7 @@ impl WaitQueue {
     /// lock for it and calls `wake_all` during or after that: the task is in the
     /// queue before it lets go of the lock, and cannot be found by the waker
     /// before it is off its processor, since both need the scheduler's lock.
-    pub fn sleep_on<T>(&self, guard: SpinGuard<'_, T>) {
+    pub fn sleep_on<T, K: Kind>(&self, guard: SpinGuard<'_, T, K>) {
         let flags = insn::irq_save();
         let mut run = run::lock();
         let task = current();

@@ -8,6 +8,8 @@
 //! its time can be charged to what the holder does meanwhile, the word names the
 //! holder (2.4's holds a flag), and the waiter says whom it sees there: taking a
 //! free lock costs no mark.
+//!
+//! The locks of the shared windows may be of another kind (`chosen`).
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -21,15 +23,29 @@ use crate::{marks, percpu, sched};
 /// The word of a lock that nobody holds.
 const FREE: u32 = 0;
 
+/// How a lock is taken and released.
+pub trait Kind: Sync {
+    /// Nobody holds it.
+    const FREE: Self;
+
+    /// Takes it, spinning if need be. Preemption is off: the holder keeps its processor.
+    fn take(&self);
+
+    /// Releases it, by its holder.
+    fn release(&self);
+}
+
+/// See the module: number of the holder plus one; [`FREE`].
+pub struct Tas(AtomicU32);
+
 /// Mutual exclusion between processors.
-pub struct SpinLock<T> {
-    /// Number of the holder plus one; [`FREE`].
-    holder: AtomicU32,
+pub struct SpinLock<T, K = Tas> {
+    kind: K,
     data: UnsafeCell<T>,
 }
 
 // SAFETY: the lock hands its data to one processor at a time.
-unsafe impl<T: Send> Sync for SpinLock<T> {}
+unsafe impl<T: Send, K: Kind> Sync for SpinLock<T, K> {}
 
 /// What the guard has to put back besides the lock.
 #[derive(Clone, Copy)]
@@ -39,72 +55,32 @@ enum Irqs {
 }
 
 /// The right to use the data, until it is dropped.
-pub struct SpinGuard<'a, T> {
-    lock: &'a SpinLock<T>,
+pub struct SpinGuard<'a, T, K: Kind = Tas> {
+    lock: &'a SpinLock<T, K>,
     irqs: Irqs,
 }
 
-impl<T> SpinLock<T> {
+impl<T, K: Kind> SpinLock<T, K> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
-        SpinLock { holder: AtomicU32::new(FREE), data: UnsafeCell::new(data) }
+        SpinLock { kind: K::FREE, data: UnsafeCell::new(data) }
     }
 
     /// Takes the lock, spinning with interrupts as they are.
     #[inline]
-    pub fn lock(&self) -> SpinGuard<'_, T> {
+    pub fn lock(&self) -> SpinGuard<'_, T, K> {
         sched::preempt_disable();
-        self.take();
+        self.kind.take();
         SpinGuard { lock: self, irqs: Irqs::Untouched }
     }
 
     /// Takes the lock with interrupts off until it is released.
     #[inline]
-    pub fn lock_irqsave(&self) -> SpinGuard<'_, T> {
+    pub fn lock_irqsave(&self) -> SpinGuard<'_, T, K> {
         let flags = insn::irq_save();
         sched::preempt_disable();
-        self.take();
+        self.kind.take();
         SpinGuard { lock: self, irqs: Irqs::Saved(flags) }
-    }
-
-    /// Preemption is off: the holder keeps its processor.
-    #[inline]
-    fn take(&self) {
-        let me = percpu::cpu_id() as u32 + 1;
-        if let Err(holder) = self.try_take(me) {
-            self.spin(me, holder);
-        }
-    }
-
-    /// Not a swap: that would overwrite the name of the holder. On failure, the holder.
-    #[inline]
-    fn try_take(&self, me: u32) -> Result<u32, u32> {
-        self.holder.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed)
-    }
-
-    #[cold]
-    fn spin(&self, me: u32, mut seen: u32) {
-        marks::mark(Mark::WaitsFor, seen);
-        let before = marks::activity(Activity::LockSpin);
-        loop {
-            // Read until the word changes: an attempt would take the line away from the holder each time. Nothing else
-            // is in this loop, so that the emulator can skip its passes.
-            let mut now = self.holder.load(Ordering::Relaxed);
-            while now == seen {
-                insn::pause();
-                now = self.holder.load(Ordering::Relaxed);
-            }
-            seen = now;
-            marks::mark(Mark::WaitsFor, seen);
-            if seen == FREE {
-                match self.try_take(me) {
-                    Ok(_) => break,
-                    Err(holder) => seen = holder,
-                }
-                marks::mark(Mark::WaitsFor, seen);
-            }
-        }
-        marks::activity(before);
     }
 
     /// Releases a lock whose guard was forgotten; preemption and interrupts stay as they are.
@@ -112,17 +88,75 @@ impl<T> SpinLock<T> {
     /// # Safety
     /// The caller's processor holds the lock and nobody uses the data any more.
     pub unsafe fn force_unlock(&self) {
-        self.holder.store(FREE, Ordering::Release);
+        self.kind.release();
     }
 }
 
-impl<T> SpinGuard<'_, T> {
+impl Kind for Tas {
+    #[allow(clippy::declare_interior_mutable_const, reason = "the beginning of each lock, not shared")]
+    const FREE: Tas = Tas(AtomicU32::new(FREE));
+
+    #[inline]
+    fn take(&self) {
+        let me = percpu::cpu_id() as u32 + 1;
+        if let Err(holder) = self.try_take(me) {
+            self.wait(me, holder);
+        }
+    }
+
+    #[inline]
+    fn release(&self) {
+        self.0.store(FREE, Ordering::Release);
+    }
+}
+
+impl Tas {
+    /// Not a swap: that would overwrite the name of the holder. On failure, the holder.
+    #[inline]
+    fn try_take(&self, me: u32) -> Result<(), u32> {
+        self.0.compare_exchange(FREE, me, Ordering::Acquire, Ordering::Relaxed).map(|_| ())
+    }
+
+    #[cold]
+    fn wait(&self, me: u32, seen: u32) {
+        wait(seen, || self.0.load(Ordering::Relaxed), || self.try_take(me));
+    }
+}
+
+/// Spins until `try_take` has the lock; it gives the holder where it has not. `look` gives the holder, as [`FREE`] none, and
+/// `seen` is what it was at first.
+#[inline(always)]
+pub(super) fn wait(mut seen: u32, look: impl Fn() -> u32, try_take: impl Fn() -> Result<(), u32>) {
+    marks::mark(Mark::WaitsFor, seen);
+    let before = marks::activity(Activity::LockSpin);
+    loop {
+        // Read until the word changes: an attempt would take the line away from the holder each time. Nothing else
+        // is in this loop, so that the emulator can skip its passes.
+        let mut now = look();
+        while now == seen {
+            insn::pause();
+            now = look();
+        }
+        seen = now;
+        marks::mark(Mark::WaitsFor, seen);
+        if seen == FREE {
+            match try_take() {
+                Ok(()) => break,
+                Err(holder) => seen = holder,
+            }
+            marks::mark(Mark::WaitsFor, seen);
+        }
+    }
+    marks::activity(before);
+}
+
+impl<T, K: Kind> SpinGuard<'_, T, K> {
     /// Releases the lock and preemption but leaves interrupts off, for a caller
     /// that is on its way into the scheduler. Returns the flags that
     /// [`SpinLock::lock_irqsave`] would have restored.
     pub fn unlock_irqs_off(self) -> Option<u32> {
         debug_assert!(!insn::irqs_on());
-        self.lock.holder.store(FREE, Ordering::Release);
+        self.lock.kind.release();
         sched::preempt_enable();
         let flags = match self.irqs {
             Irqs::Untouched => None,
@@ -133,7 +167,7 @@ impl<T> SpinGuard<'_, T> {
     }
 }
 
-impl<T> Deref for SpinGuard<'_, T> {
+impl<T, K: Kind> Deref for SpinGuard<'_, T, K> {
     type Target = T;
     #[inline]
     fn deref(&self) -> &T {
@@ -142,7 +176,7 @@ impl<T> Deref for SpinGuard<'_, T> {
     }
 }
 
-impl<T> DerefMut for SpinGuard<'_, T> {
+impl<T, K: Kind> DerefMut for SpinGuard<'_, T, K> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard is the only way to the data.
@@ -150,10 +184,10 @@ impl<T> DerefMut for SpinGuard<'_, T> {
     }
 }
 
-impl<T> Drop for SpinGuard<'_, T> {
+impl<T, K: Kind> Drop for SpinGuard<'_, T, K> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.holder.store(FREE, Ordering::Release);
+        self.lock.kind.release();
         if let Irqs::Saved(flags) = self.irqs {
             insn::irq_restore(flags);
         }

@@ -35,6 +35,7 @@ mod pagecache_write;
 mod pattern;
 mod peek;
 mod rng;
+mod shm_calls;
 mod shm_many;
 mod swap;
 mod sys;
@@ -64,6 +65,7 @@ const LOADS: &[&Load] = &[
     &munmap::LOAD,
     &mremap::LOAD,
     &shm_many::LOAD,
+    &shm_calls::LOAD,
     &peek::LOAD,
     &swap::LOAD,
     &mapped_file::LOAD,

@@ -7,14 +7,19 @@ use shootdown_abi::syscall;
 use crate::pattern::WORDS;
 use crate::sys::{self, PAGE, Result};
 
-/// Private memory of its own, all zero at first. It is not given back by itself.
+/// Memory of its own, all zero at first. It is not given back by itself.
 pub struct Region {
     address: u32,
     pages: u32,
 }
 
 impl Region {
-    /// New memory of that many pages.
+    /// New shared memory of that many pages.
+    pub fn shared(pages: u32) -> Result<Region> {
+        Ok(Region { address: sys::map(pages, syscall::SHARED)?, pages })
+    }
+
+    /// New private memory of that many pages.
     pub fn new(pages: u32) -> Result<Region> {
         Ok(Region { address: sys::map(pages, syscall::PRIVATE)?, pages })
     }
@@ -32,6 +37,11 @@ impl Region {
     /// Where it is.
     pub fn address(&self) -> u32 {
         self.address
+    }
+
+    /// How many pages it has.
+    pub fn pages(&self) -> u32 {
+        self.pages
     }
 
     /// Words `first..first + count` of a page; both within the region.

@@ -34,6 +34,8 @@ const SEQ: &str = "deferred-seq";
 const LOCAL: &str = "deferred-local";
 const BATCHED: &str = "batched";
 const CONFLICTS: &str = "conflicts/recycles";
+/// The setting with fair locks.
+const TICKET: &str = "lock=ticket";
 /// Tweedie's window, in slots, with the memory that its tables need.
 const HIS: &str = "window=25600";
 
@@ -51,6 +53,7 @@ fn plan(effort: Effort) -> Plan {
     let mut plan = Plan::new(effort, BATCHED, arms, &[("think", "16"), ("tasks", "8"), ("sharing", "50")]);
     plan.usual(&["1", "2", "8"], &["1"]);
     plan.factor("sharing", &["0", "100"], &["0", "100"]);
+    plan.factor("lock", &["ticket"], &[]);
     plan.factor("tasks", &["4", "32"], &["4"]);
     plan.factor("think", &["1000"], &[]);
     plan.factor("hot", &["80"], &[]);
@@ -75,6 +78,9 @@ fn conclude(m: &Measured) -> Conclusion {
                 .filter_map(|s| Some(format!("{s}: {:.1} %", deferred(m.median(s, SEQ, CONFLICTS)?))))
                 .collect();
         verdict += &format!(" ({}). ", elsewhere.join(", "));
+    }
+    if !m.values(TICKET, SEQ, COST).is_empty() {
+        verdict += &format!("With fair locks, {}. ", compared(m, TICKET, COST, BATCHED, SEQ));
     }
     let rates =
         (m.interval(BASE, SEQ, "flush_ipis/operations"), m.interval(BASE, BATCHED, "flush_ipis/operations"));

@@ -36,6 +36,8 @@ const CR3: &str = "batched, G=0, cr3";
 const PGE: &str = "batched, G=0, pge";
 const INVPCID: &str = "batched, invpcid";
 const STRAW: &str = "shared-invlpg";
+/// The setting with a fair lock.
+const TICKET: &str = "lock=ticket";
 /// Where the window's flush is varied.
 const FLUSHES: &[&str] = &[BASE, "cpus=1", "window", "cpu", "footprint"];
 
@@ -63,6 +65,7 @@ fn plan(effort: Effort) -> Plan {
     plan.factor("len", &["4096"], &[]);
     plan.factor("sharing", &["0"], &[]);
     plan.factor("footprint", &["48"], &[]);
+    plan.factor("lock", &["ticket"], &[]);
     plan.factor("cost.invlpg", &["500", "2000", "8000"], &["8000"]);
     plan
 }
@@ -100,6 +103,11 @@ fn conclude(m: &Measured) -> Conclusion {
             if straw > batched { "faster, as published" } else { "no faster, against what was published" }
         );
     }
+    if !m.values(TICKET, BATCHED, COST).is_empty() {
+        verdict +=
+            &format!("With a fair lock in place of 2.4's, {}. ", compared(m, TICKET, COST, ATOMIC, BATCHED));
+        verdict += &longest_waits(m);
+    }
     let even = ["pages", "window", "cost.invlpg"].map(|f| break_even(m, f, COST, ATOMIC, BATCHED));
     verdict += &format!("Break-even: {}.", even.join("; "));
     let curve = |suffix, title: &str, factor, x| {
@@ -125,6 +133,19 @@ fn conclude(m: &Measured) -> Conclusion {
             curve("window", "The same against the window", "window", "slots"),
             curve("invlpg", "The same against the cost of invlpg", "cost.invlpg", "cycles of one invlpg"),
         ],
+    }
+}
+
+/// What a fair lock does to the slowest kmaps.
+fn longest_waits(m: &Measured) -> String {
+    let p999 = |setting| m.interval(setting, BATCHED, "kmap_latency.p999");
+    match (p999(BASE), p999(TICKET)) {
+        (Some(tas), Some(ticket)) => format!(
+            "One kmap of a thousand of `{BATCHED}` takes {} cycles with the one and {} with the other. ",
+            told(&tas, 0),
+            told(&ticket, 0)
+        ),
+        _ => String::new(),
     }
 }
 
