@@ -81,7 +81,7 @@ fn plan(effort: Effort) -> Plan {
     let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
     plan.setting("load", "pagecache-read", &reads);
     let sizes: &[&str] = match effort {
-        Effort::Full => &["2048", "4096", "8192", "16384"],
+        Effort::Full => &["2048", "8192", "16384"],
         Effort::Quick => &["2048"],
     };
     for pages in sizes {
