@@ -47,6 +47,10 @@ pub fn dispatch(frame: &mut TrapFrame) {
         call::DISCARD => syscall_mm::discard(a, b),
         call::PEEK => syscall_mm::peek(a, b, c, d),
         call::MAP_FILE => syscall_mm::map_file(a, b, c),
+        call::RESPONSE => {
+            marks::mark(Mark::Response, shootdown_abi::response(a));
+            0
+        }
         call::TASK => sched::current().id as i32,
         _ => -call::error::INVALID,
     };

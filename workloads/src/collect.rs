@@ -4,6 +4,7 @@
 //!  kmap        KmapBegin .. KmapEnd        per task: it may sleep and end on another processor
 //!  initiator   FlushBegin .. FlushEnd      per task
 //!  target      IPI arrives .. HandlerEnd   per processor: waiting with interrupts off included
+//!  response    told by the guest           from the time that an operation was due until it is done
 //! ```
 //!
 //! Only what begins and ends within the region of interest counts; until that begins, what is counted is the
@@ -33,6 +34,7 @@ pub struct Collector {
     kmap: Histogram<u64>,
     initiator: Histogram<u64>,
     target: Histogram<u64>,
+    response: Histogram<u64>,
     flush_ipis: u64,
     flush_ipi_targets: u64,
     waits: WaitCollector,
@@ -56,6 +58,7 @@ impl Collector {
             kmap: shootdown_emu::histogram::new(),
             initiator: shootdown_emu::histogram::new(),
             target: shootdown_emu::histogram::new(),
+            response: shootdown_emu::histogram::new(),
             flush_ipis: 0,
             flush_ipi_targets: 0,
             waits: WaitCollector::default(),
@@ -75,6 +78,11 @@ impl Collector {
     /// From the arrival of a flush IPI until its handler is done.
     pub fn target(&self) -> &Histogram<u64> {
         &self.target
+    }
+
+    /// From the time that an operation was due until it was done, of a load in which they are due at times.
+    pub fn response(&self) -> &Histogram<u64> {
+        &self.response
     }
 
     /// Messages with the flush vector; a broadcast is one.
@@ -108,6 +116,9 @@ impl Collector {
                 self.flushes.insert(payload, cycle);
             }
             Mark::FlushEnd => end(self.measuring, self.flushes.remove(&payload), cycle, &mut self.initiator),
+            Mark::Response => {
+                end(self.measuring, Some(0), shootdown_abi::response_cycles(payload), &mut self.response);
+            }
             Mark::HandlerEnd => {
                 let begin = self.handled.get_mut(cpu).and_then(Option::take);
                 end(self.measuring, begin, cycle, &mut self.target);

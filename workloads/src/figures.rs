@@ -82,6 +82,7 @@ pub fn figures(row: &Row) -> Vec<Figure> {
         ("initiator_latency", &row.initiator_latency),
         ("target_latency", &row.target_latency),
         ("exposure", &row.exposure),
+        ("response", &row.response),
     ] {
         let Summary { count, mean, p50, p90, p99, p999, max, .. } = s;
         add(&format!("{name}.count"), "count", Value::Count(*count));

@@ -212,6 +212,14 @@ fn is_usual_shm_pages(name: &str) -> bool {
     name == ShmPages::default().name()
 }
 
+fn no_summary() -> Summary {
+    Summary::new(&shootdown_emu::histogram::new())
+}
+
+fn is_empty_summary(summary: &Summary) -> bool {
+    summary.count == 0
+}
+
 fn is_zero_pages(n: &u32) -> bool {
     *n == 0
 }
@@ -459,6 +467,9 @@ pub struct Row {
     pub kmap_latency: Summary,
     pub initiator_latency: Summary,
     pub target_latency: Summary,
+    /// From the time that an operation was due until it was done; empty for a load whose operations follow each other.
+    #[serde(default = "no_summary", skip_serializing_if = "is_empty_summary")]
+    pub response: Summary,
     pub kmaps: u64,
     pub maps: u64,
     pub wraps: u64,
@@ -566,6 +577,7 @@ impl Row {
             kmap_latency: Summary::new(collector.kmap()),
             initiator_latency: Summary::new(collector.initiator()),
             target_latency: Summary::new(collector.target()),
+            response: Summary::new(collector.response()),
             kmaps: region.guest(Counter::Kmaps),
             maps: region.guest(Counter::Maps),
             wraps: region.guest(Counter::Wraps),

@@ -218,6 +218,17 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
         latency("p99", &|r| r.kmap_latency.p99),
         latency("p99.9", &|r| r.kmap_latency.p999),
         latency("max", &|r| r.kmap_latency.max),
+    ];
+    if rows.iter().any(|r| r.response.count > 0) {
+        lines.extend([
+            Line::Section("operations, from when they were due"),
+            latency("p50", &|r| r.response.p50),
+            latency("p99", &|r| r.response.p99),
+            latency("p99.9", &|r| r.response.p999),
+            latency("max", &|r| r.response.max),
+        ]);
+    }
+    lines.extend([
         Line::Section("flush of all processors"),
         count("flushes", &|r| r.initiator_latency.count),
         latency("initiator, p50", &|r| r.initiator_latency.p50),
@@ -236,7 +247,7 @@ fn lines(report: &Report, rows: &[Row]) -> Vec<Line> {
         rate("of both, refills", &|r| r.refills_invlpg + r.refills_cr3 + r.refills_global),
         rate("of both, remapped", &|r| r.remapped),
         Line::Section("where the cycles went"),
-    ];
+    ]);
     for activity in Activity::ALL {
         lines.push(each(activity.name(), &|r| share(&r.ledger.activity, activity.name())));
     }

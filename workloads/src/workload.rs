@@ -156,6 +156,13 @@ pub const WORKLOADS: &[Workload] = &[
             ORDER,
             THINK,
             FOOTPRINT,
+            number(
+                "every",
+                0,
+                0,
+                1_000_000_000,
+                "cycles after which a task's next operation is due, whatever becomes of the one before; 0: when that is done",
+            ),
         ],
     },
     Workload {

@@ -24,7 +24,7 @@ use crate::paths;
 /// Wrong by design.
 const CONTROL: &str = "none";
 /// Loads whose threads shoot down each other's translations.
-const THREADS: &[&str] = &["fault-zero", "munmap", "mremap", "mapped-file"];
+const THREADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-calls", "mapped-file"];
 /// The load that wants a swap device, and one that leaves less memory than its tasks have. It takes its frames from HIGHMEM,
 /// which says nothing to [`LOW`], and reclaim cannot map tables of others under every `pte=`: neither is run with it.
 const SWAP: (&str, &str) = ("swap", "swap=23952");

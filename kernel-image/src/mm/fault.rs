@@ -79,8 +79,11 @@ pub fn handle(address: u32, error: u32) -> Result<(), Fault> {
 /// Does the PTE allow ring 3 this access?
 fn allows(space: &AddressSpace, address: u32, access: Access) -> bool {
     let small = || space.lookup(address, Role::Look).map(|table| table.slot(address).read());
-    let large = || space.large(address).map(|pde| pde.read());
-    address < memlayout::user_end() && small().or_else(large).is_some_and(|entry| entry.has(access.needs()))
+    address < memlayout::user_end()
+        && match small() {
+            Some(entry) => entry.has(access.needs()),
+            None => space.large_allows(address, access),
+        }
 }
 
 /// Sees to it that the running process can access `address` in this way.
@@ -92,7 +95,7 @@ pub fn make_usable(space: &AddressSpace, address: u32, access: Access) -> Result
     if access == Access::Write && area.protection == Protection::ReadOnly {
         return Err(Fault::BadAddress);
     }
-    if area.sharing == Sharing::Large {
+    if matches!(area.sharing, Sharing::Large) {
         // Its PDEs are there as long as it is, with all that it allows: the translation was behind.
         return Ok(());
     }

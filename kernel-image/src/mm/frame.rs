@@ -95,7 +95,12 @@ impl ZoneState {
         if let Some(frame) = self.take_fresh(1, 1) {
             return Some(frame);
         }
-        // The last resort: break up a pair, or a large page.
+        self.break_up()
+    }
+
+    /// The last resort: the first frame of a pair, or of a large page, whose others become single ones.
+    #[cold]
+    fn break_up(&mut self) -> Option<Frame> {
         let (frame, behind) = match self.take_pair() {
             Some(frame) => (frame, 1),
             None => (self.take_large()?, of_large_page() - 1),
@@ -322,6 +327,7 @@ pub fn put_is_last(frame: Frame) -> bool {
 }
 
 /// The large page that begins with this frame has lost its last owner.
+#[cold]
 fn free_large(first: Frame) {
     first.page().forget();
     for frame in first.0..first.0 + of_large_page() {

@@ -63,6 +63,12 @@ impl AddressSpace {
         pt::pde(self.root, address).filter(|pde| pde.read().has(pt::P | pt::PS))
     }
 
+    /// Is the address in a large page that may be used so?
+    #[cold]
+    pub(super) fn large_allows(&self, address: u32, access: Access) -> bool {
+        self.large(address).is_some_and(|pde| pde.read().has(access.needs()))
+    }
+
     /// The PDEs that map large pages in `start..end`, with their addresses.
     fn large_pages(&self, start: u32, end: u32) -> impl Iterator<Item = (u32, Slot<'static>)> {
         let end = if wanted() { end } else { 0 };
@@ -134,6 +140,9 @@ impl AddressSpace {
 
     /// Gives up the large pages of an area whose space nobody runs in any more.
     pub(super) fn release_large(&self, area: Area) {
+        if !matches!(area.sharing, Sharing::Large) {
+            return;
+        }
         for (_, pde) in self.large_pages(area.start, area.end) {
             let entry = pde.read();
             pde.write(Entry::NONE);
@@ -143,6 +152,9 @@ impl AddressSpace {
 
     /// Lets `child`, which has the area already, have its large pages too.
     pub(super) fn share_large(&self, child: &AddressSpace, area: Area) -> Option<()> {
+        if !matches!(area.sharing, Sharing::Large) {
+            return Some(());
+        }
         for (address, pde) in self.large_pages(area.start, area.end) {
             pt::pde(child.root, address)?.write(swapped::share(pde.read(), 0));
         }

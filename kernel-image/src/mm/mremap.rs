@@ -26,7 +26,7 @@ pub fn mremap(space: &AddressSpace, start: u32, old: u32, new: u32) -> Result<u3
         return Err(MapError::BadRange);
     }
     let _layout = space.change_layout();
-    let area = space.area(start).filter(|a| end <= a.end && a.sharing != Sharing::Large);
+    let area = space.area(start).filter(|a| end <= a.end && !matches!(a.sharing, Sharing::Large));
     let area = area.ok_or(MapError::BadRange)?;
     if !area.sharing.is_private() && new > old {
         return Err(MapError::BadRange);

@@ -86,6 +86,7 @@ impl fmt::Display for Key {
 pub struct Values {
     keys: &'static [Key],
     values: [u32; MOST],
+    cpus: u32,
 }
 
 impl Values {
@@ -114,7 +115,12 @@ impl Values {
             };
             values[at] = value;
         }
-        Ok(Values { keys, values })
+        Ok(Values { keys, values, cpus })
+    }
+
+    /// Processors of the machine.
+    pub fn cpus(&self) -> u32 {
+        self.cpus
     }
 
     /// The value of a key; naming a key that is not in the load's table is a bug.

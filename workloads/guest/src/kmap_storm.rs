@@ -3,13 +3,15 @@
 //! An operation is one `touch`: the kernel maps a page, adds up `len` bytes of
 //! it, holds it for `hold` rounds, adds up again and unmaps. Almost nothing but
 //! kmaps, over more pages than the window has slots: the load under which the
-//! schemes differ most.
+//! schemes differ most. With `every=` operations come in an open loop (`pace`), else
+//! one follows the other.
 
-use crate::args::Key;
+use crate::args::{Key, Values};
 use crate::crew::{self, File, Work};
+use crate::pace::Pace;
 use crate::pattern::WORDS;
 use crate::rng::Rng;
-use crate::{Load, sys};
+use crate::{BAD_ARGUMENTS, Load, say, sys};
 
 /// The load.
 pub const LOAD: Load = Load {
@@ -27,9 +29,28 @@ pub const LOAD: Load = Load {
         crew::ORDER,
         crew::THINK,
         crew::FOOTPRINT,
+        Key::number("every", 0, 0, 1_000_000_000),
     ],
-    run: |values| crew::run(values, |_| Storm { words: values.get("len") / 4, hold: values.get("hold") }),
+    run,
 };
+
+fn run(values: &Values) -> u32 {
+    if values.get("every") > 0 && values.get("tasks") > values.cpus() {
+        say!(
+            "guest: every={} with tasks={} on {} processors: each task needs one for itself",
+            values.get("every"),
+            values.get("tasks"),
+            values.cpus()
+        );
+        return BAD_ARGUMENTS;
+    }
+    let storm = || Storm { words: values.get("len") / 4, hold: values.get("hold") };
+    // Work of its own, so that operations that follow each other have nothing to do with time.
+    match values.get("every") {
+        0 => crew::run(values, |_| storm()),
+        _ => crew::run(values, |place| Paced { storm: storm(), pace: Pace::new(values, place.index) }),
+    }
+}
 
 struct Storm {
     words: u32,
@@ -51,5 +72,24 @@ impl Work for Storm {
 
     fn verify(&mut self, file: File, page: u32) -> bool {
         self.touch(file, page, 0, WORDS, 0).is_some()
+    }
+}
+
+/// The same in an open loop.
+struct Paced {
+    storm: Storm,
+    pace: Pace,
+}
+
+impl Work for Paced {
+    fn operation(&mut self, file: File, page: u32, rng: &mut Rng) -> Option<u32> {
+        self.pace.wait();
+        let sum = self.storm.operation(file, page, rng);
+        self.pace.done();
+        sum
+    }
+
+    fn verify(&mut self, file: File, page: u32) -> bool {
+        self.storm.verify(file, page)
     }
 }

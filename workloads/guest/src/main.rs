@@ -30,6 +30,7 @@ mod memory;
 mod mixed;
 mod mremap;
 mod munmap;
+mod pace;
 mod pagecache_read;
 mod pagecache_write;
 mod pattern;

@@ -238,6 +238,20 @@ pub fn touch(file: u32, page: u32, offset: u32, length: u32, hold: u32) -> u32 {
     unsafe { call(syscall::TOUCH, file, page, off_len(offset, length), hold) }
 }
 
+/// The time-stamp counter of the processor that the task runs on.
+pub fn time() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the kernel lets ring 3 read it.
+    unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Tells how long after it was due an operation is done.
+pub fn response(cycles: u32) {
+    // SAFETY: no pointers.
+    unsafe { call(syscall::RESPONSE, cycles, 0, 0, 0) };
+}
+
 /// The id of this process.
 pub fn task() -> u32 {
     // SAFETY: no pointers.

@@ -13,6 +13,7 @@
 //! | `pays.unlocked` | these and the one that maps: everybody but the waiters for a lock |
 //! | `pays.lock` | tasks that spin for a lock |
 //! | `pays.all` | all of them: what the ledger attributes to the scheme |
+//! | `response.p99` and others | no cost: how long after they were due operations are done, of a load in which they are due at times; it has no cycles for an operation |
 //! | `processes` | no cycles: how many there was memory for, where the load fills it with them |
 //! | `refill` | anybody: TLB entries fetched again after a flush; part of whatever was being done then |
 //!
@@ -97,10 +98,16 @@ impl Sample {
                 let cycles: f64 = parts.iter().filter_map(|part| all.get(*part)).sum();
                 all.insert(name.into(), cycles / row.operations as f64);
             }
+            if row.response.count == 0 {
+                all.retain(|name, _| !name.starts_with("response."));
+            }
             let busy = row.ledger.activity.iter().filter(|(name, _)| *name != Activity::Idle.name());
             let busy: u64 = busy.map(|(_, cycles)| cycles).sum();
             all.insert("busy".into(), busy as f64);
-            all.insert(COST.into(), busy as f64 / row.operations as f64);
+            // Tasks that wait in user mode for their operations to be due are busy whatever these cost.
+            if row.response.count == 0 {
+                all.insert(COST.into(), busy as f64 / row.operations as f64);
+            }
         }
         let deadlock = (outcome.stop == Stop::Exit(exit::DEADLOCK)).then(|| {
             let lines = outcome.console.lines().filter(|line| line.contains("waits for"));

@@ -15,6 +15,8 @@ fn sample(seed: u64, cost: f64) -> Sample {
         "kmap_latency.p50",
         "kmap_latency.p99",
         "exposure.p99",
+        "response.p50",
+        "response.p999",
         "pays.map",
         "pays.initiator",
         "pays.target",

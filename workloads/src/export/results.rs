@@ -229,11 +229,12 @@ pub fn label(cell: &Measured, keys: &[&str]) -> String {
 pub type Latency = fn(&Row) -> &Summary;
 
 /// The latencies that a row has a histogram of, by their names in exports.
-pub const LATENCIES: [(&str, Latency); 4] = [
+pub const LATENCIES: [(&str, Latency); 5] = [
     ("kmap", |row| &row.kmap_latency),
     ("initiator", |row| &row.initiator_latency),
     ("target", |row| &row.target_latency),
     ("exposure", |row| &row.exposure),
+    ("response", |row| &row.response),
 ];
 
 impl Group<'_> {
