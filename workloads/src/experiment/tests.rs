@@ -52,7 +52,7 @@ fn made_up(question: &Question, cost: impl Fn(&Setting, &Arm, usize) -> f64) -> 
 }
 
 fn answer(question: &Question, m: &Measured) -> Answer {
-    Answer::new(question, Effort::Quick, m, (question.conclude)(m), Vec::new())
+    Answer::new(question, Effort::Quick, m, (question.conclude)(m), Default::default())
 }
 
 #[test]
