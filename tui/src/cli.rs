@@ -306,6 +306,9 @@ pub struct Explore {
     /// What makes the cell.
     #[command(flatten)]
     pub keys: Keys,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
     /// Write the result to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -553,12 +556,12 @@ pub enum Format {
     Csv,
 }
 
-/// How lists are written.
+/// How lists are written, and what is no table of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// For people
     Text,
-    /// A JSON array
+    /// JSON
     Json,
 }
 

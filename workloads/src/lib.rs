@@ -20,7 +20,7 @@
 //! | one run | `run.rs`; its single shootdowns `timeline/`; paused and looked at `live.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | several seeds: medians, intervals, pairs | `seeds/`, `statistics.rs` |
-//! | many seeds, and the smallest cell that goes wrong | `explore.rs` |
+//! | many seeds, and the smallest cell that goes wrong | `explore/` |
 //! | both ends of every estimate's bracket, and all brackets together | `sensitivity/` |
 //! | questions of the mailing lists, answered by experiment | `experiment/`, a file each |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
