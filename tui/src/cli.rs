@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use shootdown_workloads::export::results::LATENCIES;
 use shootdown_workloads::seeds::MAX_SEEDS;
+use shootdown_workloads::sensitivity::{DRAWS, MAX_DRAWS};
 use shootdown_workloads::sweep::run::Shard;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -160,9 +161,14 @@ pub struct Cell {
     #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true,
         value_parser = clap::value_parser!(u64).range(1..=MAX_SEEDS))]
     pub seeds: u64,
-    /// Run at both ends of the bracket of every estimate of the preset as well; say what moves and what flips
+    /// Run at both ends of the bracket of every estimate of the preset as well, and in draws from all brackets together; say
+    /// what moves and what flips
     #[arg(long, conflicts_with = "seeds")]
     pub sensitivity: bool,
+    /// Draws of --sensitivity: a Latin hypercube over all brackets; 0 is none
+    #[arg(long, value_name = "N", default_value_t = DRAWS as u64, requires = "sensitivity",
+        value_parser = clap::value_parser!(u64).range(0..=MAX_DRAWS))]
+    pub draws: u64,
     /// How the result is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -300,6 +306,9 @@ pub struct Explore {
     /// What makes the cell.
     #[command(flatten)]
     pub keys: Keys,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
     /// Write the result to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -547,12 +556,12 @@ pub enum Format {
     Csv,
 }
 
-/// How lists are written.
+/// How lists are written, and what is no table of figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// For people
     Text,
-    /// A JSON array
+    /// JSON
     Json,
 }
 

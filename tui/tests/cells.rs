@@ -56,7 +56,7 @@ fn sensitivity_is_a_section_of_every_format() {
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     };
-    let two = ["--strategies", "batched,atomic", "--sensitivity"];
+    let two = ["--strategies", "batched,atomic", "--sensitivity", "--draws", "3"];
     let json = out("compare", "json", &two);
     let report: Value = serde_json::from_str(&json).unwrap();
     let s = &report["sensitivity"];
@@ -66,6 +66,10 @@ fn sensitivity_is_a_section_of_every_format() {
     let names: Vec<_> = low["strategies"].as_array().unwrap().iter().map(|m| &m["strategy"]).collect();
     assert_eq!(names, ["batched", "atomic"]);
     assert_eq!(s["conclusions"].as_array().unwrap().len(), 1);
+    assert_eq!(s["conclusions"][0]["draws"]["draws"], 3);
+    let draws = s["draws"].as_array().unwrap();
+    let in_bracket = |d: &Value| (60.0..=120.0).contains(&d["values"][0].as_f64().unwrap());
+    assert!(draws.len() == 3 && draws.iter().all(in_bracket));
     assert_eq!(json, out("compare", "json", &two), "equal bytes again");
 
     let csv = out("compare", "csv", &two);
@@ -74,8 +78,15 @@ fn sensitivity_is_a_section_of_every_format() {
     let high = s["estimates"][0]["high"]["strategies"][1]["cycles_per_op"].to_string();
     assert!(csv.contains(&format!(",atomic,sensitivity.cost.invlpg.high,cycles,{high}\n")), "{high}");
 
-    let text = out("run", "text", &["--strategy", "atomic", "--sensitivity"]);
+    let third = draws[2]["strategies"][0]["cycles_per_op"].to_string();
+    assert!(csv.contains(&format!(",batched,sensitivity.draw.3,cycles,{third}\n")), "{third}");
+    assert!(csv.contains(",sensitivity.cheaper-than.") && csv.contains(".held,count,"));
+    let both = out("compare", "text", &two);
+    assert!(both.contains("drawn together: holds in ") && both.contains(" of 3 draws; "), "{both}");
+
+    let text = out("run", "text", &["--strategy", "atomic", "--sensitivity", "--draws", "0"]);
     assert!(text.contains("sensitivity: ") && !text.contains("is cheaper than"), "{text}");
+    assert!(!text.contains("draws"), "{text}");
     // Without the option there is none of it.
     assert!(!out("run", "json", &["--strategy", "atomic"]).contains("sensitivity"));
 }
@@ -101,6 +112,8 @@ fn seeds_are_in_every_format_and_exclude_what_is_of_one_run() {
         (&["--seeds", "0"][..], "1..=1000"),
         (&["--seeds", "1001"], "1..=1000"),
         (&["--seeds", "2", "--sensitivity"], "cannot be used with"),
+        (&["--draws", "5"], "--sensitivity"),
+        (&["--sensitivity", "--draws", "1001"], "0..=1000"),
         (&["--seeds", "2", "--timeline", "t"], "cannot be used with"),
     ] {
         let output = shootdown().arg("run").args(more).output().unwrap();

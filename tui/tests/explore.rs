@@ -1,6 +1,7 @@
 //! `explore`: a planted fault is found, made smaller, and found again by the command line that is printed.
 
 use assert_cmd::Command;
+use serde_json::{Value, json};
 
 /// A small cell in which races are run often, and a guest that no longer gets on is soon ended.
 const CELL: [&str; 18] = [
@@ -71,4 +72,48 @@ fn the_first_seed_that_goes_wrong_ends_the_search_if_that_is_asked_for() {
     assert!(text.starts_with("seed 9: "), "{text}");
     assert!(text.contains("1 of 1 seeds went wrong"), "{text}");
     assert_eq!(value(&text, "seed"), Some("9"), "{text}");
+}
+
+/// Both forms say the same; the document is enough to run the cell and its smallest form again.
+#[test]
+fn the_json_document_says_what_the_text_says() {
+    let fault = ["--seeds", "2", "--set", "fault=cr3-flush", "--seed", "9"];
+    let (status, text) = explore(&fault);
+    let (again, document) = explore(&[&fault[..], &["--format", "json"]].concat());
+    assert_eq!((status, again), (Some(1), Some(1)), "{document}");
+    let document: Value = serde_json::from_str(&document).expect("one JSON document");
+    assert_eq!((&document["schema"], &document["asked"]), (&json!(1), &json!(2)));
+    assert_eq!((&document["seeds"], &document["interrupted"]), (&json!([9, 10]), &json!(false)));
+    assert_eq!(document["config"]["strategies"], json!(["batched"]));
+    assert_eq!(document["config"]["parameters"]["ops"], "60", "the cell, not the smallest");
+    let found = document["found"].as_array().expect("a list");
+    assert_eq!(found.iter().map(|f| &f["seed"]).collect::<Vec<_>>(), [9, 10]);
+    for f in found {
+        for problem in f["problems"].as_array().expect("a list") {
+            let line = format!("seed {}: {}\n", f["seed"], problem.as_str().expect("text"));
+            assert!(text.contains(&line), "no '{line}' in:\n{text}");
+        }
+    }
+    let smallest = &document["smallest"];
+    let command = smallest["command"].as_str().expect("a command");
+    assert_eq!(text.lines().last().map(str::trim), Some(command));
+    assert_eq!(smallest["seed"], 9);
+    assert_eq!(smallest["changed"]["ops"].to_string(), value(&text, "ops").expect("operations"));
+    assert!(smallest["problems"].as_array().is_some_and(|p| !p.is_empty()));
+
+    let (status, sound) = explore(&["--seeds", "2", "--format", "json"]);
+    let sound: Value = serde_json::from_str(&sound).expect("one JSON document");
+    assert_eq!((status, &sound["seeds"], &sound["found"]), (Some(0), &json!([1, 2]), &json!([])));
+    assert_eq!(sound["smallest"], Value::Null);
+}
+
+/// With `--first` the seeds before the one that goes wrong count as tried, those after it do not.
+#[test]
+fn the_seeds_tried_end_with_the_first_that_goes_wrong() {
+    let (_, text) = explore(&["--seeds", "5", "--first", "--format", "json", "--set", "fault=cr3-flush"]);
+    let document: Value = serde_json::from_str(&text).expect("one JSON document");
+    let first = &document["found"][0]["seed"];
+    let seeds = document["seeds"].as_array().expect("a list");
+    assert_eq!((seeds.first(), seeds.last()), (Some(&json!(1)), Some(first)), "{text}");
+    assert_eq!((document["found"].as_array().map(Vec::len), &document["asked"]), (Some(1), &json!(5)));
 }

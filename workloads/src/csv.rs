@@ -27,19 +27,28 @@ pub fn render(report: &Report) -> String {
         line(m.seed, strategy, metric, unit, value);
     };
     let Some(sensitivity) = &report.sensitivity else { return text };
+    // A run without a figure has an empty field.
+    let field = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
     for (estimate, which, end) in sensitivity.ends() {
         for m in &end.strategies {
             let metric = format!("sensitivity.{}.{which}", estimate.key);
-            // A run without a figure has an empty field.
-            let field = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
             line(&m.strategy, &metric, "cycles", &field(m.cycles_per_op));
             line(&m.strategy, &format!("{metric}.change"), "percent", &field(m.change_percent));
+        }
+    }
+    for (n, draw) in sensitivity.draws.iter().enumerate() {
+        for m in &draw.strategies {
+            line(&m.strategy, &format!("sensitivity.draw.{}", n + 1), "cycles", &field(m.cycles_per_op));
         }
     }
     for c in &sensitivity.conclusions {
         let metric = format!("sensitivity.cheaper-than.{}", c.dearer);
         line(&c.cheaper, &format!("{metric}.margin"), "percent", &c.margin_percent.to_string());
         line(&c.cheaper, &format!("{metric}.flips"), "count", &c.flips.len().to_string());
+        if let Some(drawn) = &c.draws {
+            line(&c.cheaper, &format!("{metric}.draws"), "count", &drawn.draws.to_string());
+            line(&c.cheaper, &format!("{metric}.held"), "count", &drawn.held.to_string());
+        }
     }
     text
 }

@@ -20,8 +20,8 @@
 //! | one run | `run.rs`; its single shootdowns `timeline/`; paused and looked at `live.rs` |
 //! | several runs side by side | `compare.rs` |
 //! | several seeds: medians, intervals, pairs | `seeds/`, `statistics.rs` |
-//! | many seeds, and the smallest cell that goes wrong | `explore.rs` |
-//! | both ends of every estimate's bracket | `sensitivity/` |
+//! | many seeds, and the smallest cell that goes wrong | `explore/` |
+//! | both ends of every estimate's bracket, and all brackets together | `sensitivity/` |
 //! | questions of the mailing lists, answered by experiment | `experiment/`, a file each |
 //! | thousands of cells, their plan, shards and merge | `sweep/` |
 //! | the JSON document | `report.rs`; the table `table.rs`; CSV `csv.rs`; metrics `figures.rs` |
@@ -44,6 +44,7 @@ pub mod live;
 pub mod micro;
 pub mod plot;
 pub mod pte;
+pub mod random;
 pub mod report;
 pub mod run;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `SHOOTDOWN_WRITE_SCHEMAS=1 cargo test -p shootdown-workloads schemas` writes them.
 
 use crate::experiment::Answer;
+use crate::explore::Exploration;
 use crate::report::Report;
 use crate::sweep::store::Finished;
 use std::path::Path;
@@ -18,6 +19,7 @@ fn the_schemas_are_those_of_the_types() {
         ("report.schema.json", schema::<Report>()),
         ("cell.schema.json", schema::<Finished>()),
         ("experiment.schema.json", schema::<Answer>()),
+        ("explore.schema.json", schema::<Exploration>()),
     ] {
         let path = dir.join(name);
         if std::env::var_os("SHOOTDOWN_WRITE_SCHEMAS").is_some() {

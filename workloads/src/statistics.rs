@@ -1,5 +1,6 @@
 //! Statistics of results: lines through points, medians over seeds with their intervals.
 
+use crate::random::Random;
 use serde::{Deserialize, Serialize};
 
 /// A straight line through points, by least squares.
@@ -110,18 +111,11 @@ impl Interval {
 /// nothing of do not count. The same statistic gives the same interval: the resampling has a seed of its own. `None` when
 /// no resample gave a value.
 pub fn bootstrap(n: usize, mut of: impl FnMut(&[usize]) -> Option<f64>) -> Option<(f64, f64)> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut random = || {
-        // SplitMix64 (Steele, Lea, Flood 2014).
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    };
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut sample = vec![0; n];
     let mut values = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
-        sample.fill_with(|| (random() % n.max(1) as u64) as usize);
+        sample.fill_with(|| random.below(n));
         values.extend(of(&sample));
     }
     values.sort_by(f64::total_cmp);

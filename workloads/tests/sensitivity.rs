@@ -1,11 +1,11 @@
-//! `--sensitivity`: are the ends those of the brackets, their figures those of a run with the number set, and is a
-//! conclusion that hangs on an estimate told as one?
+//! `--sensitivity`: are the ends those of the brackets, their figures those of a run with the number set, are draws runs with
+//! all of their values, and is a conclusion that hangs on an estimate told as one?
 
 mod common;
 
 use common::{cell, sound};
 use shootdown_emu::Preset;
-use shootdown_workloads::sensitivity::{NOTABLE_PERCENT, Sensitivity, runs, sweep};
+use shootdown_workloads::sensitivity::{NOTABLE_PERCENT, Sensitivity, Side, runs, sweep};
 use shootdown_workloads::{Cell, Strategy, compare};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -43,16 +43,20 @@ fn small(preset: Preset) -> Cell {
 }
 
 fn swept(cell: &Cell) -> Sensitivity {
+    drawn(cell, 0)
+}
+
+fn drawn(cell: &Cell, draws: usize) -> Sensitivity {
     let interrupt = Arc::new(AtomicBool::new(false));
     let base = compare::compare(cell, &STRATEGIES, &interrupt).unwrap_or_else(|e| panic!("{e}")).report.rows;
-    let all = sweep(cell, &STRATEGIES, &base, &interrupt).unwrap_or_else(|e| panic!("{e}"));
+    let all = sweep(cell, &STRATEGIES, &base, draws, &interrupt).unwrap_or_else(|e| panic!("{e}"));
     all.expect("nobody interrupts")
 }
 
 #[test]
 fn an_end_is_a_run_with_the_number_set() {
     let cell = small(with_one_estimate("cost.invlpg", None));
-    assert_eq!(runs(&cell, STRATEGIES.len()).unwrap_or_else(|e| panic!("{e}")), 4);
+    assert_eq!(runs(&cell, STRATEGIES.len(), 0).unwrap_or_else(|e| panic!("{e}")), 4);
     let s = swept(&cell);
     assert_eq!(s.estimates.len(), 1, "numbers that are set are no estimates any more");
     let e = &s.estimates[0];
@@ -81,11 +85,62 @@ fn a_conclusion_that_hangs_on_an_estimate_flips() {
     assert!(atomic.notable && atomic.change_percent.is_some_and(|c| c > NOTABLE_PERCENT));
 }
 
+/// All estimates of the preset together: each draw is the run that its values make.
+#[test]
+fn a_draw_is_a_run_with_all_its_numbers_set() {
+    let mut cell = small(Preset::builtin("p3").expect("a built-in preset"));
+    cell.set_all([("ops", "20"), ("warmup", "5")]).unwrap_or_else(|e| panic!("{e}"));
+    let s = drawn(&cell, 2);
+    assert!(s.draws.len() == 2 && s.estimates.len() > 30);
+    for draw in &s.draws {
+        let mut again = cell.clone();
+        for (e, value) in s.estimates.iter().zip(&draw.values) {
+            let value = format!("{value}{}", e.base.unit);
+            again.set(&e.key, &value).unwrap_or_else(|e| panic!("{e}"));
+        }
+        let rows = compare::compare(&again, &STRATEGIES, &Arc::default())
+            .unwrap_or_else(|e| panic!("{e}"))
+            .report
+            .rows;
+        for (m, row) in draw.strategies.iter().zip(rows) {
+            assert_eq!((&m.strategy, m.cycles_per_op), (&row.strategy, Some(row.cycles_per_op)));
+        }
+    }
+    assert_ne!(s.draws[0].strategies[0].cycles_per_op, s.draws[1].strategies[0].cycles_per_op);
+    let [c] = s.conclusions.as_slice() else { panic!("one pair: {:?}", s.conclusions) };
+    let told = c.draws.as_ref().expect("both have figures");
+    assert_eq!((told.draws, told.share.n), (2, 2));
+    cell.machine.seed += 1;
+    assert_ne!(drawn(&cell, 2).draws[0].values, s.draws[0].values, "another seed draws otherwise");
+}
+
+/// `atomic` pays an `invlpg` for each map, `batched` next to none: where it is dear enough, the order flips, and it is told from
+/// which cost on.
+#[test]
+fn draws_tell_where_a_conclusion_flips() {
+    let cell = small(with_one_estimate("cost.invlpg", Some(10_000.0)));
+    assert_eq!(runs(&cell, STRATEGIES.len(), 24).unwrap_or_else(|e| panic!("{e}")), 2 * (2 + 24));
+    let s = drawn(&cell, 24);
+    let told = s.conclusions[0].draws.clone().expect("both have figures");
+    assert!(told.held > 2 && told.held < 22, "{told:?}");
+    let t = told.hangs_on.expect("there is one number alone");
+    assert_eq!((t.key.as_str(), t.side, t.right), ("cost.invlpg", Side::Above, 24));
+    // The runs on both sides of it say the same.
+    let cheaper = |value: f64| {
+        let cost = |strategy: &str| {
+            let keys = [("strategy", strategy), ("cost.invlpg", &*value.to_string())];
+            sound(&[LOAD.as_slice(), &keys].concat()).cycles_per_op
+        };
+        cost("atomic") <= cost("batched")
+    };
+    assert!(cheaper(t.value) && !cheaper(t.value + 1000.0), "{}", t.value);
+}
+
 #[test]
 fn the_number_of_host_threads_does_not_show() {
     let cell = small(with_one_estimate("cost.cr4_pge_write", None));
-    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    assert_eq!(alone.install(|| swept(&cell)), swept(&cell));
+    let threads = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads");
+    assert_eq!(threads(1).install(|| drawn(&cell, 5)), threads(3).install(|| drawn(&cell, 5)));
 }
 
 #[test]
@@ -94,5 +149,5 @@ fn an_interrupted_sweep_gives_nothing() {
     let never = Arc::new(AtomicBool::new(false));
     let base = compare::compare(&cell, &STRATEGIES, &never).unwrap_or_else(|e| panic!("{e}")).report.rows;
     let at_once = Arc::new(AtomicBool::new(true));
-    assert_eq!(sweep(&cell, &STRATEGIES, &base, &at_once).unwrap_or_else(|e| panic!("{e}")), None);
+    assert_eq!(sweep(&cell, &STRATEGIES, &base, 3, &at_once).unwrap_or_else(|e| panic!("{e}")), None);
 }

@@ -19,6 +19,7 @@ mod opcodes;
 mod paths;
 mod qemu;
 mod random;
+mod redraw;
 mod shots;
 mod smp_locks;
 mod speed;
@@ -159,6 +160,17 @@ enum Command {
         #[arg(long, value_name = "PROGRAM")]
         shootdown: Option<PathBuf>,
     },
+    /// Make everything in docs anew that the program draws: the README's figure, the screens, the validation (minutes).
+    ///
+    /// Wanted after a change of the images or of a figure.
+    Redraw {
+        /// Prove that the files there are what the program draws; write none
+        #[arg(long)]
+        check: bool,
+        /// The shootdown program [default: target/release/shootdown]
+        #[arg(long, value_name = "PROGRAM")]
+        shootdown: Option<PathBuf>,
+    },
     /// Make a GRUB CD that boots a Multiboot kernel.
     BochsCd {
         #[command(flatten)]
@@ -265,6 +277,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             vectors::run(&vectors::Options { seed, count, x87, out: &out })
         }
         Command::Shots { check, png, shootdown } => shots::run(&shots::Plan { check, png, shootdown }),
+        Command::Redraw { check, shootdown } => redraw::run(&redraw::Plan { check, shootdown }),
         Command::BochsCd { guest, out } => bochs::make_cd(&guest.boot(1, 128, 0), &out),
         Command::Bochs { guest, cpus, mem, limit, dir } => {
             let boot = guest.boot(cpus, mem, limit);

@@ -56,7 +56,7 @@ struct Part {
 
 /// Runs the matrix; fails when a cell does.
 pub fn run(plan: &Plan) -> Result<()> {
-    let program = plan.shootdown.clone().unwrap_or_else(|| paths::program(&paths::root()));
+    let program = paths::program_or(plan.shootdown.as_deref(), &paths::root());
     let parts = parts(plan, &program)?;
     let temporary = tempfile::tempdir()?;
     let directory = plan.out.as_deref().unwrap_or(temporary.path());

@@ -23,6 +23,11 @@ pub fn program(root: &Path) -> PathBuf {
     target_dir(root).join("release").join(format!("shootdown{}", env::consts::EXE_SUFFIX))
 }
 
+/// The program that was named, or that one.
+pub fn program_or(named: Option<&Path>, root: &Path) -> PathBuf {
+    named.map_or_else(|| program(root), Path::to_path_buf)
+}
+
 /// The checked-in images.
 pub fn prebuilt(root: &Path) -> PathBuf {
     root.join("kernel-image/prebuilt")

@@ -1,9 +1,10 @@
 //! Pictures of the screens of `shootdown tui`, from scripted sessions without a terminal.
 //!
 //! `cargo xtask shots` writes `docs/screens/*.svg`; `--check` proves that they are what the
-//! program draws, which holds byte for byte as sessions are deterministic.
+//! program draws, which holds byte for byte as sessions are deterministic. `redraw.rs` makes all drawings.
 
 use crate::paths;
+use crate::redraw::{self, Drawing};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,30 +40,26 @@ pub struct Plan {
 /// Draws or checks the pictures.
 pub fn run(plan: &Plan) -> Result<()> {
     let root = paths::root();
-    let program = plan.shootdown.clone().unwrap_or_else(|| paths::program(&root));
-    let directory = root.join("docs/screens");
-    let mut differing = Vec::new();
-    for (name, options) in SHOTS {
-        let svg = draw(&program, options)?;
-        let path = directory.join(format!("{name}.svg"));
-        if plan.check {
-            if std::fs::read(&path).unwrap_or_default() != svg {
-                differing.push(*name);
-            }
-            continue;
+    let program = paths::program_or(plan.shootdown.as_deref(), &root);
+    redraw::told(&redraw::put(&root, pictures(&program)?, plan.check)?, "shots")?;
+    if let Some(png) = &plan.png {
+        for (name, _) in SHOTS {
+            convert(&root.join(path(name)), &png.join(format!("{name}.png")))?;
         }
-        std::fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-        std::fs::write(&path, &svg).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.strip_prefix(&root).unwrap_or(&path).display());
-        if let Some(png) = &plan.png {
-            convert(&path, &png.join(format!("{name}.png")))?;
-        }
-    }
-    if !differing.is_empty() {
-        bail!("out of date: {}; `cargo xtask shots` draws them anew", differing.join(", "));
     }
     Ok(())
+}
+
+/// All pictures.
+pub fn pictures(program: &Path) -> Result<Vec<Drawing>> {
+    let one =
+        |(name, options): &(&str, &str)| Ok(Drawing { path: path(name), bytes: draw(program, options)? });
+    SHOTS.iter().map(one).collect()
+}
+
+/// Where a picture lies in the checkout.
+fn path(name: &str) -> PathBuf {
+    Path::new("docs/screens").join(format!("{name}.svg"))
 }
 
 fn draw(program: &Path, options: &str) -> Result<Vec<u8>> {
@@ -81,16 +78,7 @@ fn draw(program: &Path, options: &str) -> Result<Vec<u8>> {
     }
     command.env("LANG", "C.UTF-8").env("TERM", "xterm-256color").env("COLORTERM", "truecolor");
     command.env("XDG_CONFIG_HOME", "/nonexistent");
-    let output = command.output().with_context(|| {
-        format!(
-            "cannot run {}; `cargo build --release` makes it, --shootdown names another",
-            program.display()
-        )
-    })?;
-    if !output.status.success() {
-        bail!("tui {options}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(output.stdout)
+    redraw::output(&mut command)
 }
 
 fn convert(svg: &Path, png: &Path) -> Result<()> {

@@ -35,7 +35,7 @@ pub fn cells(
     let compared =
         compare_by(cell, strategies, options.seeds, |cell| run(cell, &interrupt)).and_then(|mut done| {
             let swept = if options.sensitivity {
-                add_sensitivity(&mut done, cell, strategies, &interrupt)?
+                add_sensitivity(&mut done, cell, strategies, options.draws as usize, &interrupt)?
             } else {
                 true
             };
@@ -82,15 +82,16 @@ fn add_sensitivity(
     done: &mut Comparison,
     cell: &Cell,
     strategies: &[Strategy],
+    draws: usize,
     interrupt: &Arc<AtomicBool>,
 ) -> Result<bool, RunError> {
     if done.runs.len() < strategies.len() || !done.runs.iter().all(|r| r.outcome.is_complete()) {
         message("sensitivity: left out, as not every strategy came to its end");
         return Ok(false);
     }
-    let runs = runs(cell, strategies.len()).map_err(RunError::from)?;
+    let runs = runs(cell, strategies.len(), draws).map_err(RunError::from)?;
     message(&format!("sensitivity: {runs} runs"));
-    let Some(swept) = sweep(cell, strategies, &done.report.rows, interrupt)? else {
+    let Some(swept) = sweep(cell, strategies, &done.report.rows, draws, interrupt)? else {
         message("sensitivity: interrupted and left out");
         return Ok(false);
     };

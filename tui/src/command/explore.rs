@@ -1,9 +1,10 @@
 //! `explore`: many seeds of one cell, and the smallest cell that still goes wrong.
 
+use crate::cli::{self, ListFormat};
 use crate::output::{Sink, Status, message};
-use crate::{cli, interrupt, settings};
+use crate::{interrupt, settings};
 use anyhow::{Result, bail};
-use shootdown_workloads::explore::{Smallest, explore, shrink};
+use shootdown_workloads::explore::{Exploration, Reproducer, Smallest, explore, shrink};
 use shootdown_workloads::{Cell, Outcome, RunError};
 
 /// The command.
@@ -15,9 +16,15 @@ pub fn run(options: &cli::Explore) -> Result<Status> {
     let sink = Sink::open(options.out.as_deref())?;
     let interrupt = interrupt::flag();
     match search(options, &read.cell, |cell| shootdown_workloads::run(cell, &interrupt)) {
-        Ok((text, status)) => {
-            sink.write(&text)?;
-            Ok(status)
+        Ok(found) => {
+            if found.interrupted {
+                message("interrupted: runs that had not come to their end are left out");
+            }
+            sink.write(match options.format {
+                ListFormat::Text => found.text(),
+                ListFormat::Json => serde_json::to_string_pretty(&found)? + "\n",
+            })?;
+            Ok(if found.is_sound() { Status::Sound } else { Status::Wrong })
         }
         Err(error) => {
             sink.discard();
@@ -26,47 +33,32 @@ pub fn run(options: &cli::Explore) -> Result<Status> {
     }
 }
 
-/// What there is to tell, and whether all is well.
+/// What goes wrong, and how it is had in the smallest cell.
 fn search(
     options: &cli::Explore,
     cell: &Cell,
     run: impl Fn(&Cell) -> Result<Outcome, RunError> + Sync,
-) -> Result<(String, Status), RunError> {
+) -> Result<Exploration, RunError> {
     let explored = explore(cell, options.seeds, options.first, &run)?;
-    let mut lines = Vec::new();
-    for found in &explored.found {
-        lines.extend(
-            found.outcome.row.problems().iter().map(|problem| format!("seed {}: {problem}", found.seed)),
-        );
-    }
-    lines.push(format!("{} of {} seeds went wrong", explored.found.len(), explored.runs));
-    let mut interrupted = explored.interrupted;
-    let status = if explored.found.is_empty() && !interrupted { Status::Sound } else { Status::Wrong };
+    let mut told = Exploration::new(cell, options.seeds, &explored);
     if let Some(found) = explored.found.into_iter().next()
-        && !interrupted
+        && !explored.interrupted
     {
         match shrink(cell, found, &run)? {
-            Some(smallest) => lines.extend(told(options, &smallest)),
-            None => interrupted = true,
+            Some(smallest) => told.smallest = Some(Reproducer::new(&smallest, command(options, &smallest))),
+            None => told.interrupted = true,
         }
     }
-    if interrupted {
-        message("interrupted: runs that had not come to their end are left out");
-    }
-    Ok((lines.join("\n") + "\n", status))
+    Ok(told)
 }
 
-/// What goes wrong in the smallest cell, and the command line that runs it.
-fn told(options: &cli::Explore, smallest: &Smallest) -> Vec<String> {
-    let Smallest { seed, changed, outcome, runs } = smallest;
-    let mut lines = vec![format!("the smallest of {runs} smaller cells that goes wrong in the same way:")];
-    lines.extend(outcome.row.problems().iter().map(|problem| format!("  {problem}")));
+/// The command line that runs the smallest cell.
+fn command(options: &cli::Explore, Smallest { seed, changed, .. }: &Smallest) -> String {
     let mut words = words(options);
     let changed = changed.iter().copied().chain([("seed", *seed)]);
     words.extend(changed.flat_map(|(key, value)| ["--set".into(), format!("{key}={value}")]));
     let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
-    lines.push(format!("  shootdown run {}", words.join(" ")));
-    lines
+    format!("shootdown run {}", words.join(" "))
 }
 
 /// The options again, as they were given. What is changed comes behind them as `--set`, and the last one wins.

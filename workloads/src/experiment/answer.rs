@@ -7,11 +7,10 @@ use super::plan::{Arm, BASE, LONGER, Role, Setting};
 use super::{ExperimentError, Question, THREATS};
 use crate::image;
 use crate::report::Images;
-use crate::run::{RunError, run};
-use crate::sensitivity::{self, sweep_cells};
+use crate::run::{Outcome, RunError};
+use crate::sensitivity::{self, Subject, sweep_subjects};
 use crate::statistics::Interval;
 use crate::validation::Effort;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,8 +56,8 @@ pub struct Answer {
     pub verdict: String,
     /// Is the ground of the verdict the same elsewhere?
     pub holds_in: Vec<Holds>,
-    /// The same pairs at both ends of the bracket of each estimate of the base's preset, under the first seed; empty when
-    /// the size is `quick`.
+    /// The same pairs at both ends of the bracket of each estimate of the base's preset and in draws from all brackets, by
+    /// the same metric, under the first seed; empty when the size is `quick`.
     pub sensitivity: Vec<sensitivity::Conclusion>,
     /// How many times its cycles for an operation an arm takes in a run of double length: 1 if the warm-up was enough.
     pub stationarity: BTreeMap<String, Interval>,
@@ -165,7 +164,7 @@ impl Answer {
         effort: Effort,
         m: &Measured,
         conclusion: Conclusion,
-        sensitivity: Vec<Shaken>,
+        (sensitivity, wrong): (Vec<Shaken>, Vec<String>),
     ) -> Answer {
         let holds_in = holds_in(m, &conclusion);
         let mut verdict = conclusion.verdict.clone();
@@ -202,7 +201,7 @@ impl Answer {
             sensitivity,
             stationarity: stationary.collect(),
             threats: threats.collect(),
-            problems: m.problems(),
+            problems: m.problems().into_iter().chain(wrong).collect(),
             charts: conclusion.charts,
         }
     }
@@ -312,11 +311,16 @@ fn elsewhere(m: &Measured, conclusion: &Conclusion, all: &[Holds], a: &str, b: &
     text + "."
 }
 
-/// What the brackets do to a pair, as a sentence.
+/// What the brackets do to a pair, as sentences.
 fn brackets(shaken: &Shaken) -> String {
     let pair = format!("`{}` below `{}`", shaken.cheaper, shaken.dearer);
+    let drawn = shaken
+        .draws
+        .as_ref()
+        .map_or(String::new(), |drawn| format!(" With all estimates drawn together it {}.", drawn.told()));
     if shaken.flips.is_empty() {
-        return format!(" At all {} ends of brackets of the preset's estimates: {pair}.", shaken.ends);
+        let ends = shaken.ends;
+        return format!(" At all {ends} ends of brackets of the preset's estimates: {pair}.{drawn}");
     }
     let flips: Vec<_> = shaken
         .flips
@@ -324,39 +328,58 @@ fn brackets(shaken: &Shaken) -> String {
         .map(|f| format!("{} = {} {} (by {:.1} %)", f.key, f.value, f.unit, f.margin_percent))
         .collect();
     let held = shaken.ends - shaken.flips.len();
-    format!(" At {held} of {} ends of brackets: {pair}; it flips at {}.", shaken.ends, flips.join(", "))
+    format!(
+        " At {held} of {} ends of brackets: {pair}; it flips at {}.{drawn}",
+        shaken.ends,
+        flips.join(", ")
+    )
 }
 
-/// Runs the compared arms at both ends of every bracket, in the base under the first seed.
+/// Draws from all brackets together.
+const DRAWS: usize = 32;
+
+/// Runs the compared arms at both ends of every bracket and in draws from all of them, in the base under the first seed: what
+/// is found of the pairs, and what went wrong.
 pub fn shake(
     name: &'static str,
     m: &Measured,
     conclusion: &Conclusion,
     interrupt: &Arc<AtomicBool>,
-) -> Result<Vec<Shaken>, ExperimentError> {
+) -> Result<(Vec<Shaken>, Vec<String>), ExperimentError> {
+    let Some(base) = m.plan.settings.first() else { return Ok(Default::default()) };
     let compared = |arm: &&Arm| conclusion.pairs.iter().any(|(a, b)| *a == arm.name || *b == arm.name);
     let arms: Vec<&Arm> = m.plan.arms.iter().filter(compared).collect();
-    let Some(base) = m.plan.settings.first() else { return Ok(Vec::new()) };
-    let cells: Result<Vec<_>, _> = arms.iter().map(|arm| m.plan.cell(base, arm, 1)).collect();
-    let cells = cells?;
+    // Of nothing there is no share; a wrong run has no part in any figure.
+    let first = |arm: &Arm| {
+        let values = m.values(&base.name, arm.name, conclusion.metric);
+        values.into_iter().find(|(seed, value)| *seed == 1 && *value > 0.0).map(|(_, value)| value)
+    };
+    let figure = |o: &Outcome| {
+        let sample = Sample::new(1, o);
+        sample.metric(conclusion.metric).filter(|value| *value > 0.0 && sample.problems.is_empty())
+    };
+    let subject = |arm: &&Arm| -> Result<Subject, ExperimentError> {
+        Ok(Subject { name: arm.name.into(), cell: m.plan.cell(base, arm, 1)?, base: first(arm) })
+    };
+    let subjects = arms.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
     let failed = |source: RunError| ExperimentError::Cell {
         experiment: name,
         cell: "sensitivity".into(),
         source: source.into(),
     };
-    let outcomes: Result<Vec<_>, _> = cells.par_iter().map(|cell| run(cell, interrupt)).collect();
-    let mut rows: Vec<_> = outcomes.map_err(failed)?.into_iter().map(|o| o.row).collect();
-    for (row, arm) in rows.iter_mut().zip(&arms) {
-        row.strategy = arm.name.into();
-    }
-    let Some(all) = sweep_cells(&cells, &rows, interrupt).map_err(failed)? else {
+    let Some(all) = sweep_subjects(&subjects, DRAWS, &figure, interrupt).map_err(failed)? else {
         return Err(ExperimentError::Interrupted(name));
     };
+    // An arm that may go wrong is told of in the rows.
+    let sound =
+        |arm: &str| arms.iter().any(|a| a.name == arm && matches!(a.role, Role::Scheme | Role::Control));
+    let wrong = all.wrong().into_iter().filter(|(arm, ..)| sound(arm));
+    let wrong = wrong.map(|(arm, place, problem)| format!("{arm}, {place}: {problem}")).collect();
     let of_pair = |c: &Shaken| {
         conclusion
             .pairs
             .iter()
             .any(|(a, b)| [*a, *b].contains(&c.cheaper.as_str()) && [*a, *b].contains(&c.dearer.as_str()))
     };
-    Ok(all.conclusions.into_iter().filter(of_pair).collect())
+    Ok((all.conclusions.into_iter().filter(of_pair).collect(), wrong))
 }

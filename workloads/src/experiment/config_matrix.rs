@@ -9,7 +9,7 @@ use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
 use super::measured::{COST, Measured, Sample};
-use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
 
@@ -58,6 +58,10 @@ const KERNELS: &[Arm] = kernels! {
     "64G": "highmem" = "64g";
     "64G-highpte": "highmem" = "64g", "pte" = "atomic";
 };
+
+/// Their names: a kind of processors and preemption, and a memory.
+const KINDS: [&str; 4] = ["UP", "UP preempt", "SMP", "SMP preempt"];
+const MEMORIES: [&str; 5] = ["nohighmem", "4G", "4G-highpte", "64G", "64G-highpte"];
 
 /// What the others are held against.
 const FIRST: &str = "UP nohighmem";
@@ -109,19 +113,18 @@ fn conclude(m: &Measured) -> Conclusion {
     verdict += &format!("{}; {}. ", against(UP, "UP 64G"), against(UP, "UP preempt 4G"));
     verdict += &format!("On four, {}; {}. ", against(SMP, "SMP 4G-highpte"), against(SMP, "SMP 64G"));
     verdict += &format!("On one processor, {}.", compared(m, "cpus=1", COST, UP, SMP));
-    let names: Vec<&str> = KERNELS.iter().map(|arm| arm.name).collect();
     Conclusion {
         verdict,
         pairs: vec![(UP, SMP)],
         metric: COST,
         more: vec![("locked_per_op", "kind.locked/operations"), ("ipis_per_op", "ipis/operations")],
-        charts: vec![Chart::bars(
+        charts: vec![Chart::grid(
             m,
             "",
             "Twenty kernels (base: mixed)",
             (COST, "cycles for an operation"),
-            &[BASE, LONGER],
-            &names,
+            &KINDS,
+            &MEMORIES,
         )],
     }
 }

@@ -61,28 +61,61 @@ impl Chart {
         Chart { suffix, title: title.into(), svg: plot.svg() }
     }
 
-    /// A metric of some arms over that of the reference, in some settings.
+    /// A metric of some arms over that of the reference, in some settings: a cluster of bars for each setting.
     pub fn bars(
         m: &Measured,
         suffix: &'static str,
         title: &str,
-        (metric, y): (&str, &str),
+        metric: (&str, &str),
         settings: &[&str],
         arms: &[&str],
     ) -> Chart {
-        let reference = m.plan.reference;
-        let cluster = |setting: &&str| Cluster {
-            name: (*setting).into(),
-            bars: arms
-                .iter()
-                .map(|arm| m.ratio(setting, metric, reference, arm).map(|i| (i.median, i.low, i.high)))
-                .collect(),
+        let bar = |setting: &str, arm: &&str| (setting.to_owned(), (*arm).to_owned());
+        let cluster = |setting: &&str| {
+            let bars = arms.iter().map(|arm| bar(setting, arm)).collect();
+            ((*setting).to_owned(), bars)
         };
+        Chart::clusters(m, suffix, title, metric, arms, settings.iter().map(cluster).collect())
+    }
+
+    /// The same of arms that are points of two axes, in the base: a cluster for each `kind`, in it a bar for each `variant`.
+    /// The arms are called `KIND VARIANT`.
+    pub fn grid(
+        m: &Measured,
+        suffix: &'static str,
+        title: &str,
+        metric: (&str, &str),
+        kinds: &[&str],
+        variants: &[&str],
+    ) -> Chart {
+        let bar = |kind: &str, variant: &&str| (BASE.to_owned(), format!("{kind} {variant}"));
+        let cluster = |kind: &&str| {
+            let bars = variants.iter().map(|variant| bar(kind, variant)).collect();
+            ((*kind).to_owned(), bars)
+        };
+        Chart::clusters(m, suffix, title, metric, variants, kinds.iter().map(cluster).collect())
+    }
+
+    /// Clusters by name, each bar by setting and arm; a cluster of which nothing was run is left out.
+    fn clusters(
+        m: &Measured,
+        suffix: &'static str,
+        title: &str,
+        (metric, y): (&str, &str),
+        names: &[&str],
+        clusters: Vec<(String, Vec<(String, String)>)>,
+    ) -> Chart {
+        let reference = m.plan.reference;
+        let bar = |(setting, arm): &(String, String)| {
+            m.ratio(setting, metric, reference, arm).map(|i| (i.median, i.low, i.high))
+        };
+        let drawn =
+            clusters.into_iter().map(|(name, arms)| Cluster { name, bars: arms.iter().map(bar).collect() });
         let bars = Bars {
             title: title.into(),
             y: format!("{y} over that of {reference}"),
-            names: arms.iter().map(|a| (*a).into()).collect(),
-            clusters: settings.iter().map(cluster).filter(|c| c.bars.iter().any(Option::is_some)).collect(),
+            names: names.iter().map(|name| (*name).into()).collect(),
+            clusters: drawn.filter(|c| c.bars.iter().any(Option::is_some)).collect(),
             origin: origin(m),
         };
         Chart { suffix, title: title.into(), svg: bars.svg() }

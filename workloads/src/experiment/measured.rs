@@ -157,7 +157,7 @@ impl Sample {
     }
 
     /// A metric; `None` where there is none, and for a division by 0.
-    fn metric(&self, name: &str) -> Option<f64> {
+    pub fn metric(&self, name: &str) -> Option<f64> {
         match name.split_once('/') {
             None => self.figures.get(name).copied(),
             Some((above, below)) => {

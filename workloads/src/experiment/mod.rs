@@ -15,7 +15,8 @@
 //!   end lie against those above, and so their colour in a cache that is indexed by physical addresses.
 //! - Warm-up is run and subtracted. A base setting of double length shows whether it was enough.
 //! - *Holds in*: the same comparison in every other setting; it was tried there, not argued.
-//! - With [`Effort::Full`], the arms that are compared run at both ends of the bracket of each estimate as well.
+//! - With [`Effort::Full`], the arms that are compared run at both ends of the bracket of each estimate as well,
+//!   and in draws from all brackets together.
 //!
 //! | question | file |
 //! |---|---|
@@ -156,7 +157,7 @@ impl Question {
         let measured = Measured::run(self.name, plan, interrupt)?;
         let conclusion = (self.conclude)(&measured);
         let shaken = match effort {
-            Effort::Quick => Vec::new(),
+            Effort::Quick => Default::default(),
             Effort::Full => answer::shake(self.name, &measured, &conclusion, interrupt)?,
         };
         Ok(Answer::new(self, effort, &measured, conclusion, shaken))

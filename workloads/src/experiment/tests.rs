@@ -54,7 +54,7 @@ fn made_up(question: &Question, cost: impl Fn(&Setting, &Arm, usize) -> f64) -> 
 }
 
 fn answer(question: &Question, m: &Measured) -> Answer {
-    Answer::new(question, Effort::Quick, m, (question.conclude)(m), Vec::new())
+    Answer::new(question, Effort::Quick, m, (question.conclude)(m), Default::default())
 }
 
 #[test]
@@ -131,6 +131,13 @@ fn a_kernel_of_the_matrix_that_fails_is_told() {
     let good = with(|_| {});
     for words in ["20 of 20 kernels boot,", "20 of 20 pass the load,", "20 of 20 print the checksum"] {
         assert!(good.verdict.contains(words), "{}", good.verdict);
+    }
+    // Four clusters of five bars, each kernel once.
+    let svg = &good.charts[0].svg;
+    assert_eq!((svg.matches("<title>").count(), svg.matches("<pattern ").count()), (20, 5));
+    for arm in (question.plan)(Effort::Quick).arms.iter().filter(|a| a.role == Role::Scheme) {
+        let (kind, memory) = arm.name.rsplit_once(' ').unwrap();
+        assert_eq!(svg.matches(&format!("<title>{kind}, {memory}: ")).count(), 1, "{}", arm.name);
     }
     let other = with(|s| s.checksum = Some("0xbad".into()));
     for words in ["20 of 20 kernels boot,", "19 of 20 pass the load (not `SMP 64G-highpte`),"] {

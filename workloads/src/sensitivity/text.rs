@@ -12,9 +12,13 @@ const COLUMN: usize = 16;
 /// The section below the table of `run` and `compare`.
 pub fn render(s: &Sensitivity) -> String {
     let mut text = format!(
-        "sensitivity: cycles per operation at both ends of the bracket of each of {} estimates, one at a time\n",
+        "sensitivity: cycles per operation at both ends of the bracket of each of {} estimates, one at a time",
         s.estimates.len()
     );
+    if !s.draws.is_empty() {
+        text += &format!(",\nand in {} draws of all of them together", s.draws.len());
+    }
+    text.push('\n');
     let mut moving: Vec<_> = s.ends().filter(|(_, _, end)| greatest(end) >= SHOWN_PERCENT).collect();
     // By what they move, and where that is equal in the preset's order.
     moving.sort_by(|a, b| greatest(b.2).total_cmp(&greatest(a.2)));
@@ -82,17 +86,20 @@ fn notable(s: &Sensitivity) -> String {
 }
 
 fn conclusion(c: &Conclusion) -> String {
-    let Conclusion { cheaper, dearer, margin_percent, ends, flips } = c;
-    let mut text = format!("  {cheaper} is cheaper than {dearer} by {margin_percent:.1} %");
-    if flips.is_empty() {
-        return text + &format!(": holds at all {ends} ends.\n");
-    }
-    text += &format!(": FLIPS at {} of {ends} ends:\n", flips.len());
+    let Conclusion { cheaper, dearer, margin_percent, ends, flips, draws } = c;
+    let mut text = format!("  {cheaper} is cheaper than {dearer} by {margin_percent:.1} %: ");
+    text += &match flips.len() {
+        0 => format!("holds at all {ends} ends.\n"),
+        some => format!("FLIPS at {some} of {ends} ends:\n"),
+    };
     for f in flips {
         text += &format!(
             "    {} = {} {}: {dearer} is cheaper by {:.1} %\n",
             f.key, f.value, f.unit, f.margin_percent
         );
+    }
+    if let Some(drawn) = draws {
+        text += &format!("    drawn together: {}.\n", drawn.told());
     }
     text
 }

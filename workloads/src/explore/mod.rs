@@ -12,6 +12,10 @@
 //! Runs are as many at a time as the host has processors; what is found does not depend
 //! on that.
 
+mod document;
+
+pub use document::{Exploration, Reproducer, SCHEMA, Wrong};
+
 use crate::cell::{Cell, KeyError};
 use crate::report::Row;
 use crate::run::{Outcome, RunError};
@@ -74,8 +78,8 @@ pub struct Smallest {
 /// What came of many seeds.
 #[derive(Debug)]
 pub struct Explored {
-    /// Seeds that were run to their end.
-    pub runs: usize,
+    /// Seeds that were run to their end, in order.
+    pub seeds: Vec<u64>,
     /// Those that went wrong, in order.
     pub found: Vec<Found>,
     /// Some runs were interrupted and thrown away.
@@ -100,13 +104,14 @@ pub fn explore(
         done.as_ref()
             .is_ok_and(|(_, outcome)| outcome.stop != Stop::Interrupted && Failure::of(outcome).is_none())
     };
-    let mut explored = Explored { runs: 0, found: Vec::new(), interrupted: false };
+    let mut explored = Explored { seeds: Vec::new(), found: Vec::new(), interrupted: false };
     let all: Vec<u64> = (0..seeds).collect();
     let results: Vec<_> = if first {
-        // The one of the lowest number, whichever is found first.
+        // The one of the lowest number, whichever is found first; those before it were sound.
         let ended =
             all.par_iter().with_max_len(1).map(|&n| (n, one(n))).find_first(|(_, done)| !goes_on(done));
-        explored.runs = ended.as_ref().map_or(seeds, |(n, _)| *n) as usize;
+        let sound = ended.as_ref().map_or(seeds, |(n, _)| *n);
+        explored.seeds = (0..sound).map(|n| cell.machine.seed.wrapping_add(n)).collect();
         ended.map(|(_, done)| done).into_iter().collect()
     } else {
         all.par_iter().with_max_len(1).map(|&n| one(n)).collect()
@@ -117,7 +122,7 @@ pub fn explore(
             explored.interrupted = true;
             continue;
         }
-        explored.runs += 1;
+        explored.seeds.push(seed);
         if let Some(failure) = Failure::of(&outcome) {
             explored.found.push(Found { seed, outcome, failure });
         }
