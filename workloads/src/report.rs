@@ -15,7 +15,7 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{AtomicFlush, GlobalKmap, Marks, SPLITS, SharedFlush};
+use crate::kernel::{AtomicFlush, COWS, GlobalKmap, Marks, RESERVED, SPLITS, SharedFlush, USER_COPIES};
 use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
@@ -105,6 +105,15 @@ pub struct KernelSection {
     /// How page tables were reached.
     #[serde(default = "usual_pte", skip_serializing_if = "is_usual_pte")]
     pub pte: String,
+    /// Slots that a task's first kmap reserved with `pte=reserve`; null: three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<u32>,
+    /// When the user's side of a copy was made usable; null: before the page of the file was mapped (`before`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_copy: Option<String>,
+    /// How pages were copied on write; null: by two kmaps (`pair`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cow: Option<String>,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -304,6 +313,9 @@ impl Config {
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
                 pte: kernel.pte.name().into(),
+                reserve: (kernel.reserve != RESERVED).then_some(kernel.reserve),
+                user_copy: (kernel.user_copy != USER_COPIES[0]).then(|| kernel.user_copy.into()),
+                cow: (kernel.cow != COWS[0]).then(|| kernel.cow.into()),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,
