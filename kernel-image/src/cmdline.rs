@@ -4,6 +4,8 @@
 use crate::kmap::Strategy;
 use crate::kmap::axes::{How, Inval, Slots, When, Who, Wrap};
 use crate::memlayout::Split;
+use crate::mm::fault::Cow;
+use crate::mm::user::UserCopy;
 use crate::mm::{ShmPages, bounce, swap};
 use crate::param::{NCPU, TICK_COUNT};
 use crate::planted::Fault;
@@ -64,6 +66,12 @@ pub struct Options {
     pub lock: LockKind,
     /// `shm-pages=`: what shared memory is mapped by.
     pub shm_pages: ShmPages,
+    /// `reserve=`: slots that a task reserves (`pte=reserve`).
+    pub reserve: u32,
+    /// `user-copy=`: when the user's side of a copy is made usable.
+    pub user_copy: UserCopy,
+    /// `cow=`: how a page is copied on write.
+    pub cow: Cow,
     /// `swap=`: pages of RAM that play the swap device; 0: there is none, and nothing is reclaimed.
     pub swap: u32,
     /// `disk=`: pages of RAM that play the device of files; 0: there is none, and files stay in memory.
@@ -108,9 +116,12 @@ pub struct Options {
     pub seed: u32,
 }
 
+/// Most slots that a task reserves, and what it reserves if nothing is said.
+const MOST_RESERVED: u32 = 3;
+
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, reserve, user-copy, cow, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -136,6 +147,9 @@ pub fn init() {
         pte: ptemap::Scheme::Lowmem,
         lock: LockKind::Tas,
         shm_pages: ShmPages::Small,
+        reserve: MOST_RESERVED,
+        user_copy: UserCopy::Before,
+        cow: Cow::Pair,
         swap: 0,
         rmap: rmap::Scheme::Scan,
         rmap_audit: false,
@@ -158,7 +172,7 @@ pub fn init() {
         fault: None,
         seed: 0,
     };
-    let mut cpus = None;
+    let (mut cpus, mut reserve) = (None, None);
     for word in arguments(multiboot::info().command_line()) {
         let Some((key, value)) = word.split_once('=') else {
             refuse!("command line: `{word}` has no `=`; accepted: key=value with the keys {KEYS}");
@@ -187,6 +201,11 @@ pub fn init() {
             "shm-pages" => {
                 options.shm_pages = name(key, value, ShmPages::from_name(value), ShmPages::NAMES);
             }
+            "reserve" => reserve = Some(number(key, value, 2, MOST_RESERVED)),
+            "user-copy" => {
+                options.user_copy = name(key, value, UserCopy::from_name(value), UserCopy::NAMES);
+            }
+            "cow" => options.cow = name(key, value, Cow::from_name(value), Cow::NAMES),
             "swap" => options.swap = number(key, value, 0, swap::MOST),
             "rmap" => options.rmap = name(key, value, rmap::Scheme::from_name(value), rmap::Scheme::NAMES),
             "rmap-audit" => options.rmap_audit = switch(key, value, "1", "0"),
@@ -215,6 +234,15 @@ pub fn init() {
             "seed" => options.seed = number(key, value, 0, u32::MAX),
             _ => refuse!("command line: unknown key `{key}`; accepted: {KEYS}"),
         }
+    }
+    if let Some(slots) = reserve {
+        if options.pte != ptemap::Scheme::Reserve {
+            refuse!(
+                "command line: reserve={slots} with pte={}: no slots are reserved; accepted with it: pte=reserve",
+                options.pte.name()
+            );
+        }
+        options.reserve = slots;
     }
     if options.disk > 0 && (options.irq_kmap || options.thread_kmap) {
         refuse!(

@@ -4,7 +4,8 @@
 //!
 //! Each takes the registers of the ABI and returns what goes to `eax`. User
 //! memory is made usable before a page is mapped (`mm::user`), so nothing
-//! faults and nobody sleeps for a second kmap while holding one.
+//! faults and nobody sleeps for a second kmap while holding one; but for `read` and
+//! `write` with `user-copy=fault`.
 
 use core::ops::Range;
 
@@ -167,6 +168,9 @@ fn range(off_len: u32) -> Result<Range<u32>, i32> {
 
 /// `read(file, page, buf, off_len) -> bytes`.
 pub fn read(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
+    if user::copies_fault() {
+        return exchange(file, page, buf, off_len, Access::Write);
+    }
     let copy = |frame, bytes: Range<u32>| {
         let len = bytes.len() as u32;
         let _usable = user::prefault(buf, len, Access::Write).map_err(errno)?;
@@ -184,6 +188,9 @@ pub fn read(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
 
 /// `write(file, page, buf, off_len) -> bytes`.
 pub fn write(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
+    if user::copies_fault() {
+        return exchange(file, page, buf, off_len, Access::Read);
+    }
     let copy = |frame, bytes: Range<u32>| {
         let len = bytes.len() as u32;
         let _usable = user::prefault(buf, len, Access::Read).map_err(errno)?;
@@ -196,6 +203,17 @@ pub fn write(file: u32, page: u32, buf: u32, off_len: u32) -> i32 {
     };
     code(range(off_len).and_then(|bytes| {
         page_cache::with_page(file, page, Access::Write, |frame| copy(frame, bytes)).map_err(errno)?
+    }))
+}
+
+/// What `read` and `write` do with `user-copy=fault`; `access` is the one to the process's memory.
+#[cold]
+#[inline(never)]
+fn exchange(file: u32, page: u32, buf: u32, off_len: u32, access: Access) -> i32 {
+    let to_file = if access == Access::Read { Access::Write } else { Access::Read };
+    let copy = |frame, bytes| user::exchange(frame, bytes, buf, access).map_err(errno);
+    code(range(off_len).and_then(|bytes| {
+        page_cache::with_page(file, page, to_file, |frame| copy(frame, bytes)).map_err(errno)?
     }))
 }
 

@@ -145,6 +145,12 @@ pub struct KernelOptions {
     pub lock: LockKind,
     /// What shared memory is mapped by.
     pub shm_pages: ShmPages,
+    /// Slots that a task's first kmap reserves with `pte=reserve`: 2 or 3.
+    pub reserve: u32,
+    /// When the user's side of a copy is made usable, one of [`USER_COPIES`].
+    pub user_copy: &'static str,
+    /// How a page is copied on write, one of [`COWS`].
+    pub cow: &'static str,
     /// The strategy's axes that were set, by their keys: see [`AXES`].
     pub axes: BTreeMap<&'static str, String>,
     /// Does the timer interrupt read a page of a file at each tick?
@@ -199,6 +205,9 @@ impl Default for KernelOptions {
             pte: Pte::default(),
             lock: LockKind::default(),
             shm_pages: ShmPages::default(),
+            reserve: RESERVED,
+            user_copy: USER_COPIES[0],
+            cow: COWS[0],
             axes: BTreeMap::new(),
             irq_kmap: false,
             thread_kmap: false,
@@ -241,6 +250,17 @@ pub const RMAPS: &[(&str, &str)] = &[
     ("family", "the PTE of the page's address in each process that is related by fork"),
 ];
 
+/// The ways to copy a page on write, the default first: both pages are mapped, or the new one alone, and the old one is read
+/// at the address that the task has it at.
+pub const COWS: &[&str] = &["pair", "own"];
+
+/// When the user's side of a copy is made usable, the default first: before the page of the file is mapped, or by the faults
+/// of the copy, with that page mapped.
+pub const USER_COPIES: &[&str] = &["before", "fault"];
+
+/// Slots that a task reserves when nothing else is said, and at most.
+pub const RESERVED: u32 = 3;
+
 /// The splits of the linear addresses between user and kernel, by the user's part, the default first.
 pub const SPLITS: &[&str] = &["3g", "2g", "1g"];
 
@@ -254,7 +274,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 33] = [
+    pub const KEYS: [&'static str; 36] = [
         "window",
         "slots",
         "when",
@@ -269,6 +289,9 @@ impl KernelOptions {
         "pte",
         "lock",
         "shm-pages",
+        "reserve",
+        "user-copy",
+        "cow",
         "irq-kmap",
         "thread-kmap",
         "swap",
@@ -327,17 +350,14 @@ impl KernelOptions {
                 word(value, &[("small", ShmPages::Small), ("large", ShmPages::Large)], "small, large")
                     .map(|s| self.shm_pages = s)
             }
+            "reserve" => number(value, 2, RESERVED).map(|n| self.reserve = n),
+            "user-copy" => one_of(value, USER_COPIES).map(|name| self.user_copy = name),
+            "cow" => one_of(value, COWS).map(|name| self.cow = name),
             "irq-kmap" => switch(value).map(|on| self.irq_kmap = on),
             "thread-kmap" => switch(value).map(|on| self.thread_kmap = on),
             "swap" => number(value, 0, (1 << 20) - 1).map(|n| self.swap = n),
             "smp" => on_off(value).map(|on| self.smp = on),
-            "split" => match SPLITS.iter().find(|name| **name == value) {
-                Some(name) => {
-                    self.split = name;
-                    Ok(())
-                }
-                None => Err(format!("'{value}' is not accepted; accepted are {}", SPLITS.join(", "))),
-            },
+            "split" => one_of(value, SPLITS).map(|name| self.split = name),
             "rmap" => match RMAPS.iter().find(|(name, _)| *name == value) {
                 Some((name, _)) => {
                     self.rmap = name;
@@ -464,6 +484,14 @@ impl KernelOptions {
         }
         if self.shm_pages != ShmPages::default() {
             words.push(format!("shm-pages={}", self.shm_pages.name()));
+        if self.reserve != RESERVED {
+            words.push(format!("reserve={}", self.reserve));
+        }
+        if self.user_copy != USER_COPIES[0] {
+            words.push(format!("user-copy={}", self.user_copy));
+        }
+        if self.cow != COWS[0] {
+            words.push(format!("cow={}", self.cow));
         }
         if self.irq_kmap {
             words.push("irq-kmap=1".into());
@@ -535,6 +563,12 @@ fn word<T: Copy>(value: &str, table: &[(&str, T)], accepted: &str) -> Result<T, 
     found.map(|&(_, v)| v).ok_or_else(|| format!("'{value}' is not accepted; accepted are {accepted}"))
 }
 
+/// One of some names.
+fn one_of(value: &str, names: &[&'static str]) -> Result<&'static str, String> {
+    let found = names.iter().find(|name| **name == value);
+    found.copied().ok_or_else(|| format!("'{value}' is not accepted; accepted are {}", names.join(", ")))
+}
+
 /// A size below 4 GiB.
 fn size(value: &str) -> Result<u64, String> {
     let bytes = parse_memory(value).ok().filter(|b| b % 1024 == 0 && *b < 1 << 32);
@@ -580,6 +614,9 @@ mod tests {
             ("pte", "atomic"),
             ("lock", "ticket"),
             ("shm-pages", "large"),
+            ("reserve", "2"),
+            ("user-copy", "fault"),
+            ("cow", "own"),
             ("smp", "off"),
             ("split", "1g"),
         ] {
@@ -588,6 +625,7 @@ mod tests {
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
             "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic reserve=2 user-copy=fault cow=own irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

@@ -59,7 +59,7 @@ ways! {
         "as amended in the thread on pte-highmem, January 2002";
     /// Slots reserved.
     Reserve "reserve",
-        "as kmap, but a task's first kmap takes three slots at once or waits with none",
+        "as kmap, but a task's first kmap takes three slots (reserve=2: two) at once or waits with none",
         "Dickins and Arcangeli, January 2002";
 }
 

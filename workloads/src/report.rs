@@ -15,7 +15,7 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{AtomicFlush, GlobalKmap, LockKind, Marks, SPLITS, SharedFlush, ShmPages};
+use crate::kernel::{AtomicFlush, COWS, GlobalKmap, LockKind, Marks, RESERVED, SPLITS, SharedFlush, ShmPages, USER_COPIES};
 use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;
@@ -111,6 +111,15 @@ pub struct KernelSection {
     /// What shared memory was mapped by: `small` or `large` pages.
     #[serde(default = "usual_shm_pages", skip_serializing_if = "is_usual_shm_pages")]
     pub shm_pages: String,
+    /// Slots that a task's first kmap reserved with `pte=reserve`; null: three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<u32>,
+    /// When the user's side of a copy was made usable; null: before the page of the file was mapped (`before`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_copy: Option<String>,
+    /// How pages were copied on write; null: by two kmaps (`pair`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cow: Option<String>,
     /// Axes of the strategies that were set: `slots`, `when`, `how`, `who`, `inval`, `wrap`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub axes: BTreeMap<String, String>,
@@ -336,6 +345,9 @@ impl Config {
                 pte: kernel.pte.name().into(),
                 lock: kernel.lock.name().into(),
                 shm_pages: kernel.shm_pages.name().into(),
+                reserve: (kernel.reserve != RESERVED).then_some(kernel.reserve),
+                user_copy: (kernel.user_copy != USER_COPIES[0]).then(|| kernel.user_copy.into()),
+                cow: (kernel.cow != COWS[0]).then(|| kernel.cow.into()),
                 axes: kernel.axes.iter().map(|(&k, v)| (k.into(), v.clone())).collect(),
                 irq_kmap: kernel.irq_kmap,
                 thread_kmap: kernel.thread_kmap,

@@ -180,6 +180,11 @@ pub const WORKLOADS: &[Workload] = &[
             ORDER,
             THINK,
             FOOTPRINT,
+            choice(
+                "buffer",
+                &["kept", "fresh"],
+                "where each read goes: to one buffer, or to a page never touched",
+            ),
         ],
     },
     Workload {

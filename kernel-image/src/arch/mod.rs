@@ -1,5 +1,6 @@
 //! The processor and its platform: all inline assembly of the kernel is here.
 
+pub mod copy;
 pub mod cpu;
 pub mod insn;
 pub mod lapic;

@@ -13,6 +13,7 @@ use core::cell::UnsafeCell;
 
 use shootdown_abi::{Activity, FLUSH_VECTOR, RESCHEDULE_VECTOR, TIMER_VECTOR};
 
+use super::copy;
 use super::insn::{self, EFLAGS_IF};
 use super::lapic::{self, SPURIOUS_VECTOR};
 use super::segment::{KERNEL_CODE, USER_CODE, USER_DATA};
@@ -219,8 +220,14 @@ fn leave(frame: &TrapFrame) {
 
 fn page_fault(frame: &mut TrapFrame) {
     let address = insn::read_cr2();
-    if !frame.is_from_user() && (address >= memlayout::page_offset() || current().mm.get().is_none()) {
-        die(frame, address);
+    if !frame.is_from_user() {
+        if address >= memlayout::page_offset() || current().mm.get().is_none() {
+            die(frame, address);
+        }
+        if let Some(eip) = copy::without_repair(frame.eip) {
+            frame.eip = eip;
+            return;
+        }
     }
     // The kernel touches user memory with interrupts off or preemption off only after it has made
     // it usable; then the fault is spurious and is repaired without sleeping.
@@ -229,10 +236,13 @@ fn page_fault(frame: &mut TrapFrame) {
     }
     let outcome = mm::fault::handle(address, frame.error);
     if outcome.is_err() {
-        if !frame.is_from_user() {
-            die(frame, address);
+        if frame.is_from_user() {
+            process::kill(frame, address);
         }
-        process::kill(frame, address);
+        match copy::after_failure(frame.eip) {
+            Some(eip) => frame.eip = eip,
+            None => die(frame, address),
+        }
     }
     insn::cli();
 }

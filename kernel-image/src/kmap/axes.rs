@@ -298,6 +298,16 @@ impl Scheme {
         matches!(self, SharedInvlpg | Batched | BatchedRange | DeferredSeq | DeferredLocal | Pools)
     }
 
+    /// Does it have the counted slots of a rotating window?
+    pub const fn rotates(self) -> bool {
+        matches!(self, Scheme::SharedInvlpg | Scheme::Batched | Scheme::BatchedRange)
+    }
+
+    /// May a task sleep while it has a page mapped, and is it known what it waits for?
+    pub const fn may_sleep(self) -> bool {
+        matches!(self, Scheme::Lowmem | Scheme::TaskWindow | Scheme::Pools)
+    }
+
     /// Are its slots in the user half of each address space?
     pub const fn is_private(self) -> bool {
         matches!(self, Scheme::TaskWindow | Scheme::CopyClear)

@@ -34,7 +34,7 @@
 //! Clearing a new page holds one. A copy-on-write copy holds two, by
 //! [`map_pair`]. `reader` has interrupts and kernel threads use it. Kernel
 //! stacks are in low memory and use none, and page tables have `ptemap`. Nobody asks for a further
-//! kmap while it holds one, but for `map_pair`.
+//! kmap while it holds one, but for `map_pair` and `user-copy=fault` (`mm/user.rs`).
 //!
 //! The set is closed: a scheme is a variant of [`Scheme`] chosen at boot,
 //! and `match` reaches it; no `dyn`.
@@ -72,6 +72,7 @@ use crate::arch::cpu;
 use crate::cmdline::Options;
 use crate::mm::frame::Want;
 use crate::mm::page_table::Format;
+use crate::mm::user::UserCopy;
 use crate::mm::{self, Frame};
 use crate::planted::Fault;
 use crate::sched::Task;
@@ -247,10 +248,19 @@ pub fn is_direct(options: &Options) -> bool {
 /// Chooses the strategy and fixes the window at `start`; its page tables exist. Refuses what makes no sense together.
 pub fn init(options: &Options, start: u32, slots: u32) {
     let mut plan = axes::plan(options, options.fault == Some(Fault::I));
-    if let Some(pools) = options.pte.pools(plan.scheme) {
-        demand_rotating(options, &plan);
+    if let Some(pools) = pools_of(options, &plan) {
         pools::set(pools);
         plan.scheme = Scheme::Pools;
+    }
+    if options.user_copy == UserCopy::Fault && !plan.scheme.may_sleep() {
+        refuse!(
+            "command line: user-copy=fault with slots={}: {}; accepted: slots=rotating, task, none, or user-copy=before",
+            plan.point.slots.name(),
+            match plan.point.slots {
+                Slots::Lru => "copies that fault could use the window up, and nobody keeps a book of its slots",
+                _ => "who has a page mapped may not sleep, and a copy that faults does",
+            }
+        );
     }
     if plan.point.how == How::Invpcid {
         cpu::need_invpcid();
@@ -266,6 +276,23 @@ pub fn init(options: &Options, start: u32, slots: u32) {
     pair::init(slots);
     if plan.point.inval == Inval::Ideal {
         coherent::check();
+    }
+}
+
+/// How the window is used, if tasks ask for further slots of it while they hold one: for page tables, or in copies that fault.
+fn pools_of(options: &Options, plan: &axes::Plan) -> Option<pools::Plan> {
+    if let Some(pools) = options.pte.pools(plan.scheme, options.reserve) {
+        demand_rotating(options, plan);
+        return Some(pools);
+    }
+    let wanted = options.user_copy == UserCopy::Fault && plan.scheme.rotates();
+    wanted.then_some(pools::Plan { scheme: plan.scheme, pools: 1, reserve: 0 })
+}
+
+/// Ends the machine with a report if tasks wait for each other for ever. By `kwatch`.
+pub fn watch() {
+    if SCHEMES[Use::File as usize].load(Relaxed) == Scheme::Pools as u8 {
+        pools::watch();
     }
 }
 

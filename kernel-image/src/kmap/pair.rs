@@ -8,6 +8,9 @@
 //! right to both is taken before the first.
 //!
 //! Schemes with slots of a processor's or a task's own wait for nobody: no gate.
+//! The argument stands on nobody's holding a slot when it comes here. With
+//! `user-copy=fault` a task may; the window is `pools`' then, under which copies take
+//! slots of the processor, and there is no gate either.
 
 use super::{Use, scheme_for};
 use crate::sched::WaitQueue;

@@ -1,6 +1,7 @@
-//! The shared window for page tables as well as for pages (`pte=kmap`, `nowait`,
-//! `series`, `series-strict`, `reserve`): in one pool or divided into three, with a
-//! book of which task holds what and waits for what.
+//! The shared window where tasks want further slots while they hold one: for page
+//! tables as well as for pages (`pte=kmap`, `nowait`, `series`, `series-strict`,
+//! `reserve`), or for copies that fault (`user-copy=fault`). In one pool or divided
+//! into three, with a book of which task holds what and waits for what.
 //!
 //! *Protocol.* That of `pool`, with the next slot found as the chosen strategy
 //! (`batched`, `batched-range`, `shared-invlpg`) finds it, within the part of the
@@ -17,12 +18,14 @@
 //! another gives one back, so tasks can wait for each other in a circle. Which
 //! circles there are is said in `ptemap`, scheme by scheme. Copies of pages go
 //! through slots of the processor (`scheme_of`), as those of Linux 2.4 did: so the
-//! path that holds most is a fault, with a table and a page to be cleared.
+//! path that holds most is a fault, with a table and a page to be cleared. With
+//! `user-copy=fault` it may be one in a copy, and a page of a file is held besides: then
+//! one pool deadlocks wherever tables lie, since all holders of such pages may wait for one to clear.
 //!
-//! *Reserve.* A task's first kmap takes [`RESERVE`] slots at once, or sleeps with
-//! none; further ones take from those, and what it gives back stays its own until
+//! *Reserve.* A task's first kmap takes `reserve=` slots at once (2 or 3), or sleeps
+//! with none; further ones take from those, and what it gives back stays its own until
 //! it holds no more. So the sum of what is held and reserved never exceeds the
-//! slots, and who holds one and needs two more gets them.
+//! slots, and who holds one and needs the others gets them.
 //!
 //! *Watch.* A deadlock here is a fact, not a suspicion: every slot of a pool is
 //! held by tasks that wait for a pool of which the same is true. `kwatch` looks
@@ -41,8 +44,6 @@ use shootdown_abi::exit;
 
 /// Slots that a task holds at a time, at most.
 const DEPTH: usize = 4;
-/// Slots that a task's first kmap reserves: `MAX_NR_TASK_KMAPS` of Arcangeli's patch.
-const RESERVE: u32 = 3;
 /// Pools, at most.
 pub const POOLS: usize = 3;
 
@@ -76,8 +77,8 @@ pub struct Plan {
     pub scheme: Scheme,
     /// Parts of the window: 1 or [`POOLS`].
     pub pools: usize,
-    /// Does a task's first kmap reserve slots?
-    pub reserve: bool,
+    /// Slots that a task's first kmap reserves, `MAX_NR_TASK_KMAPS` of Arcangeli's patch; 0: it takes the one.
+    pub reserve: u32,
 }
 
 static PLAN: BootCell<Plan> = BootCell::new();
@@ -140,8 +141,8 @@ fn next(pool: Locked) -> (Locked, Option<usize>) {
 
 /// May this task have a slot, as far as the reserves of all go? Takes it from the reserve.
 fn admit(pool: &mut Pool, book: &Book) -> bool {
-    let plan = PLAN.get();
-    if !plan.reserve {
+    let reserve = PLAN.get().reserve;
+    if reserve == 0 {
         return true;
     }
     let free = pool.count.len() as u32 - pool.holds - pool.reserved;
@@ -153,10 +154,10 @@ fn admit(pool: &mut Pool, book: &Book) -> bool {
     if book.depth() > 0 {
         return free > 0;
     }
-    let enough = free >= RESERVE;
+    let enough = free >= reserve;
     if enough {
-        book.reserved.set(RESERVE - 1);
-        pool.reserved += RESERVE - 1;
+        book.reserved.set(reserve - 1);
+        pool.reserved += reserve - 1;
     }
     enough
 }
@@ -230,11 +231,12 @@ pub fn unmap(address: u32) {
     if last && PLAN.get().scheme == Scheme::SharedInvlpg {
         shared_invlpg::unused(&mut pool, slot);
     }
-    if PLAN.get().reserve {
-        let keeps = if book.depth() == 0 { 0 } else { RESERVE.saturating_sub(book.depth()) };
+    let reserve = PLAN.get().reserve;
+    if reserve > 0 {
+        let keeps = if book.depth() == 0 { 0 } else { reserve.saturating_sub(book.depth()) };
         pool.reserved = pool.reserved - book.reserved.replace(keeps) + keeps;
     }
-    pool::wake(pool, last || PLAN.get().reserve);
+    pool::wake(pool, last || reserve > 0);
 }
 
 /// See the module.

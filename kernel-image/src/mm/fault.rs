@@ -20,17 +20,49 @@
 //! Frames are cleared and copied through the strategy's own kmap. A copy
 //! needs two kmaps at a time; `kmap::map_pair` sees to it that holders of one
 //! who wait for a second cannot use up the window.
+//!
+//! *Copy on write by one kmap* (`cow=own`). The old page has an address already: the
+//! faulting task's own, where it may be read.
+//!
+//! ```text
+//!  pin:      an owner more of the frame behind the entry     // it stays what it is: who has it writable is not its only owner
+//!  copy:     kmap(new);  new := what the address shows;  kunmap
+//!            the address shows no page: nothing is repaired; kmap both, as with cow=pair
+//!  replace:  if the entry is still what was pinned; else the copy is thrown away, and the access faults again
+//! ```
+//!
+//! What the frame's owner more does not hold is the *address*. Another thread may copy before, and write: then a
+//! mixture is read, and thrown away, since an entry that has lost a frame cannot come by it again while that has an
+//! owner here. Reclaim may take the entry: the read faults, and a fault in a fault would ask for the layout's
+//! lock twice, and for memory with a kmap in its hands; so the copy is given up at once (`arch::copy`). The read
+//! leaves the old translation in this processor's TLB, which the fault had dropped from it: the flush
+//! after the PTE write is needed here, if it was not before. It may also set the accessed bit that reclaim has
+//! just cleared; then the entry counts as changed, and it begins anew.
+//! Idea: Jelinek, Miller and Tweedie, linux-kernel 1999: only the target of such a copy needs a kmap.
 
 use super::address_space::{AddressSpace, user_bits};
 use super::area::{Area, Protection, Sharing};
 use super::page::{Frame, PAGE_SIZE};
 use super::page_table::Entry;
 use super::{flush, frame, page_cache, page_table as pt, reclaim, swap};
+use crate::arch::copy;
+use crate::cmdline::options;
+use crate::kmap::axes::named;
 use crate::ptemap::{Role, Table};
 use crate::{kmap, memlayout, sched, shootdown};
 
 /// The error code's bits (SDM vol. 3A, "Interrupt 14").
 const WRITE: u32 = 1 << 1;
+
+named! {
+    /// How a page is copied on write, by the values of `cow=`.
+    Cow {
+        /// Both pages are mapped.
+        Pair "pair",
+        /// The new one is; the old one is read at the address that the task has it at.
+        Own "own",
+    }
+}
 
 /// What the address was to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +203,7 @@ fn unshare(space: &AddressSpace, area: Area, address: u32, mut table: Table) -> 
         frame::put(shared);
         return Ok(());
     }
-    let Some(own) = table.across(|| copy_of(shared)) else {
+    let Some(own) = table.across(|| copy_of(shared, address)) else {
         frame::put(shared);
         return Err(Fault::NoMemory);
     };
@@ -186,11 +218,28 @@ fn unshare(space: &AddressSpace, area: Area, address: u32, mut table: Table) -> 
     Ok(())
 }
 
-/// A frame with the content of `shared`.
-fn copy_of(shared: Frame) -> Option<Frame> {
+/// A frame with the content of `shared`, which has an owner more as long as this lasts and was last seen at `address` of the
+/// running process. If it is there no more the content may be any.
+fn copy_of(shared: Frame, address: u32) -> Option<Frame> {
     let own = reclaim::user_frame()?;
-    copy_page(shared, own);
+    let copied = match options().cow {
+        Cow::Pair => false,
+        Cow::Own => copy_from_own_address(address & !(PAGE_SIZE - 1), own),
+    };
+    if !copied {
+        copy_page(shared, own);
+    }
     Some(own)
+}
+
+/// Copies what the running process has at the page `from` to a frame that is the caller's alone; false if there is nothing.
+#[inline(never)]
+fn copy_from_own_address(from: u32, to: Frame) -> bool {
+    let to = kmap::map(to, kmap::Use::CopyTo);
+    // SAFETY: the target is mapped for one page and known to nobody else, the source lies in an area of the process.
+    let copied = unsafe { copy::there(to.address() as *mut u8, from as *const u8, PAGE_SIZE) };
+    kmap::unmap(to);
+    copied.is_ok()
 }
 
 /// Copies a frame to another one, which is the caller's alone.

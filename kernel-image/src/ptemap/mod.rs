@@ -33,7 +33,7 @@ mod series_strict;
 
 use crate::cmdline::options;
 use crate::kmap::axes::{Scheme as Strategy, named};
-use crate::kmap::pools::{self, POOLS, Plan};
+use crate::kmap::pools::{POOLS, Plan};
 use crate::memlayout::PAGE_SIZE;
 use crate::mm::frame::{self, Want};
 use crate::mm::page_table::{self, Slot};
@@ -60,14 +60,14 @@ named! {
 }
 
 impl Scheme {
-    /// How the window of a strategy is used, if page tables use it.
-    pub fn pools(self, scheme: Strategy) -> Option<Plan> {
-        let plan = Plan { scheme, pools: 1, reserve: false };
+    /// How the window of a strategy is used, if page tables use it. `reserve`: slots that tasks reserve, where they do.
+    pub fn pools(self, scheme: Strategy, reserve: u32) -> Option<Plan> {
+        let plan = Plan { scheme, pools: 1, reserve: 0 };
         match self {
             Scheme::Lowmem | Scheme::Atomic => None,
             Scheme::Kmap | Scheme::Nowait => Some(plan),
             Scheme::Series | Scheme::SeriesStrict => Some(Plan { pools: POOLS, ..plan }),
-            Scheme::Reserve => Some(Plan { reserve: true, ..plan }),
+            Scheme::Reserve => Some(Plan { reserve, ..plan }),
         }
     }
 }
@@ -206,11 +206,4 @@ pub fn new_table() -> Option<Frame> {
     // SAFETY: the frame is this function's alone and mapped for one page.
     unsafe { (table.address as *mut u32).write_bytes(0, PAGE_SIZE as usize / 4) };
     Some(frame)
-}
-
-/// Ends the machine with a report if tasks wait for each other for ever. By `kwatch`.
-pub fn watch() {
-    if !matches!(options().pte, Scheme::Lowmem | Scheme::Atomic) {
-        pools::watch();
-    }
 }

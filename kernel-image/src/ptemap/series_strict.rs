@@ -14,7 +14,9 @@
 //! for DEFAULT, those of DEFAULT for nobody: what a copy that faults looks up, it
 //! looks up by a slot of the processor (`Role::Look`).
 //! *What can deadlock.* Nothing. The price: no table is ever found mapped, so
-//! each kmap of one writes a PTE, and the cursor wraps that much sooner.
+//! each kmap of one writes a PTE, and the cursor wraps that much sooner. With
+//! `user-copy=fault` the order is gone: who copies holds DEFAULT and waits for PAGETABLE,
+//! and for DEFAULT again to clear a page.
 //!
 //! *Idea.* As amended in the thread on pte-highmem, January 2002.
 

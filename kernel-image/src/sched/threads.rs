@@ -18,7 +18,7 @@ use crate::arch::insn;
 use crate::param::{KWATCH_PERIOD, NCPU};
 use crate::percpu;
 use crate::sync::BootCell;
-use crate::{marks, process, ptemap, reader};
+use crate::{kmap, marks, process, reader};
 
 static TICKS: [AtomicU32; NCPU] = [const { AtomicU32::new(0) }; NCPU];
 static KWATCH: [BootCell<&'static Task>; NCPU] = [const { BootCell::new() }; NCPU];
@@ -81,7 +81,7 @@ extern "C" fn kwatch() -> ! {
     loop {
         process::check_next_stack();
         reader::in_thread();
-        ptemap::watch();
+        kmap::watch();
         sleep();
     }
 }

@@ -3,7 +3,9 @@
 //! A task that holds a slot of the window for a page table and sleeps for another slot waits for tasks that may do the same.
 //! Base settings have slots for all and tell what each way costs; the narrow ones have few slots, more tasks than slots and a
 //! timer that takes the processor away in the middle of everything, and tell who gets stuck: in page faults (a table, then
-//! the page to be cleared) and in `mremap` from one table to another (a table, then a second one of the same kind).
+//! the page to be cleared), in `mremap` from one table to another (a table, then a second one of the same kind), and in
+//! copies that fault (a page of a file, then what a fault wants). In these it does not help where tables lie: pages alone
+//! use the window up.
 //! A run that gets stuck ends with the kernel's book of who holds which slot and waits for which (`kmap/pools.rs`).
 
 use super::Question;
@@ -23,13 +25,15 @@ pub const QUESTION: Question = Question {
                the first kmap?",
     asked_by: "Arcangeli, Dickins, January 2002",
     expectation: "one pool was held to deadlock; the series were posted to avoid it, and doubted, since their pages mix; reserving \
-                  two slots (Dickins) or three (Arcangeli) at a task's first kmap was to be safe",
+                  two slots (Dickins) or three (Arcangeli) at a task's first kmap was to be safe; where a copy faults with a page \
+                  mapped, only the reserve of three covers what a path holds",
     plan,
     conclude,
     threats: &[
         "what was never seen in these runs is not thereby impossible: `models/tests/pools.rs` goes through all interleavings of up \
-         to three tasks and finds deadlocks of `series-strict` as well, by paths that hold a page while they fault",
-        "the reserve is three slots, as Arcangeli's; who copies holds a slot of the processor's own",
+         to three tasks",
+        "pages are cleared by kmaps that sleep, as in pte-highmem, and copied on write by slots of the processor's own; Linux 2.4 \
+         cleared user pages by atomic kmaps too, under which a copy that faults holds one slot and wants none but for tables",
     ],
 };
 
@@ -37,15 +41,20 @@ const KMAP: &str = "one pool";
 const SERIES: &str = "series";
 const STRICT: &str = "series-strict";
 const RESERVE: &str = "reserve";
+const TWO: &str = "reserve of two";
 const NOWAIT: &str = "nowait";
 const ATOMIC: &str = "atomic";
+/// Nothing but pages uses the window.
+const PAGES: &str = "tables in low memory";
 /// The arms that are told of, in this order.
-const ARMS: [&str; 6] = [KMAP, SERIES, STRICT, RESERVE, NOWAIT, ATOMIC];
+const ARMS: [&str; 7] = [KMAP, SERIES, STRICT, RESERVE, TWO, NOWAIT, ATOMIC];
 
 /// The factor of the narrow settings that fault.
 const FAULTS: &str = "slots";
 /// The narrow setting that moves page tables' entries.
 const MREMAP: &str = "mremap, 16 slots";
+/// The narrow setting whose copies to user memory come to holes, with a page of a file mapped.
+const COPIES: &str = "copies that fault, 16 slots";
 
 /// Faults on one processor that is taken from its task all the time.
 const NARROW_FAULTS: [(&str, &str); 6] =
@@ -64,8 +73,11 @@ fn plan(effort: Effort) -> Plan {
         Arm::deadlocks(SERIES, Strategy::Batched, &[("pte", "series")]),
         Arm::deadlocks(STRICT, Strategy::Batched, &[("pte", "series-strict")]),
         Arm::scheme(RESERVE, Strategy::Batched, &[("pte", "reserve")]),
-        Arm::scheme(NOWAIT, Strategy::Batched, &[("pte", "nowait")]),
-        Arm::scheme(ATOMIC, Strategy::Batched, &[("pte", "atomic")]),
+        Arm::deadlocks(TWO, Strategy::Batched, &[("pte", "reserve"), ("reserve", "2")]),
+        // These two by copies that fault alone.
+        Arm::deadlocks(NOWAIT, Strategy::Batched, &[("pte", "nowait")]),
+        Arm::deadlocks(ATOMIC, Strategy::Batched, &[("pte", "atomic")]),
+        Arm::deadlocks(PAGES, Strategy::Batched, &[]).only(&[COPIES]),
         LOWMEM.only(WIDE),
         IDEAL.only(WIDE),
         // Only a load that reads files can be wrong without invalidation: see Q4.
@@ -101,6 +113,20 @@ fn plan(effort: Effort) -> Plan {
         ("window", "16"),
     ];
     plan.setting("mremap", MREMAP, &mremap);
+    let copies = [
+        ("workload", "pagecache-read"),
+        ("buffer", "fresh"),
+        ("user-copy", "fault"),
+        ("cpus", "1"),
+        ("tick", "4000"),
+        ("tasks", "40"),
+        ("pages", "256"),
+        ("ops", if effort == Effort::Full { "20" } else { "12" }),
+        ("warmup", "0"),
+        ("think", "0"),
+        ("window", "16"),
+    ];
+    plan.setting("copies", COPIES, &copies);
     plan
 }
 
@@ -110,13 +136,14 @@ fn stuck(m: &Measured, setting: &str) -> String {
         let runs = m.samples(setting, arm).len();
         (runs > 0).then(|| format!("`{arm}` {} of {runs}", m.deadlocks(setting, arm)))
     };
-    let all: Vec<_> = ARMS.iter().filter_map(told).collect();
+    let all: Vec<_> = ARMS.iter().chain(&[PAGES]).filter_map(told).collect();
     format!("In {setting}, runs that deadlock: {}. ", all.join(", "))
 }
 
 fn conclude(m: &Measured) -> Conclusion {
     let mut verdict = stuck(m, &slots("16"));
     verdict += &stuck(m, MREMAP);
+    verdict += &stuck(m, COPIES);
     let safe = m.along(FAULTS).into_iter().find(|(_, setting)| {
         *setting != BASE && m.deadlocks(setting, KMAP) == 0 && !m.samples(setting, KMAP).is_empty()
     });
