@@ -435,6 +435,15 @@ pub struct Row {
     pub kmap_latency: Summary,
     pub initiator_latency: Summary,
     pub target_latency: Summary,
+    /// From the request of an interrupt that can be held off (the timer's, an IPI) until the processor takes it.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub irq_latency: Summary,
+    /// The same of the timer's alone.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub timer_latency: Summary,
+    /// Stretches of ring 0 without interrupts.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub irqs_off: Summary,
     pub kmaps: u64,
     pub maps: u64,
     pub wraps: u64,
@@ -542,6 +551,9 @@ impl Row {
             kmap_latency: Summary::new(collector.kmap()),
             initiator_latency: Summary::new(collector.initiator()),
             target_latency: Summary::new(collector.target()),
+            irq_latency: Summary::new(collector.irq()),
+            timer_latency: Summary::new(collector.timer()),
+            irqs_off: Summary::new(collector.irqs_off()),
             kmaps: region.guest(Counter::Kmaps),
             maps: region.guest(Counter::Maps),
             wraps: region.guest(Counter::Wraps),
