@@ -54,6 +54,8 @@ pub struct Options {
     pub wrap: Option<Wrap>,
     /// `atomic-flush=`: `when` of slots by type and on a stack.
     pub atomic_flush: Option<When>,
+    /// `atomic-irqs=off` is `false`: interrupts share the slots by type, and are off while one is in use.
+    pub atomic_irqs: bool,
     /// `shared-flush=`: `when` of `shared-invlpg`.
     pub shared_flush: Option<When>,
     /// `shootdown=`: how other processors are told that user translations are gone.
@@ -106,7 +108,7 @@ pub struct Options {
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, atomic-irqs, shared-flush, shootdown, pte, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -127,6 +129,7 @@ pub fn init() {
         inval: None,
         wrap: None,
         atomic_flush: None,
+        atomic_irqs: true,
         shared_flush: None,
         shootdown: Scheme::IpiSync,
         pte: ptemap::Scheme::Lowmem,
@@ -171,6 +174,7 @@ pub fn init() {
                 let map = switch(key, value, "map", "unmap");
                 options.atomic_flush = Some(if map { When::Map } else { When::Unmap });
             }
+            "atomic-irqs" => options.atomic_irqs = switch(key, value, "on", "off"),
             "shared-flush" => {
                 let recycle = switch(key, value, "recycle", "unmap");
                 options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });

@@ -97,6 +97,9 @@ pub struct KernelSection {
     pub global_kmap: Option<bool>,
     /// When `atomic` and `atomic-stack` invalidate: `map`, `unmap`; `strategy`: as each of them has it.
     pub atomic_flush: String,
+    /// Were interrupts on while a slot of `atomic` was in use? Without, they share these slots.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub atomic_irqs: bool,
     /// When `shared-invlpg` shoots down: `recycle`, `unmap`; `strategy`: as it has it.
     pub shared_flush: String,
     /// How processors were told that user translations were gone.
@@ -301,6 +304,7 @@ impl Config {
                     GlobalKmap::Clear => Some(false),
                 },
                 atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
+                atomic_irqs: kernel.atomic_irqs,
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
                 pte: kernel.pte.name().into(),
