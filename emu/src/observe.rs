@@ -17,7 +17,7 @@ bitflags::bitflags! {
         const FLUSHES = 2;
         /// IPIs sent and accepted.
         const IPIS = 4;
-        /// Interrupts and exceptions taken.
+        /// Interrupts and exceptions taken, and stretches without interrupts.
         const INTERRUPTS = 8;
         /// Marks of the guest.
         const MARKS = 16;
@@ -80,6 +80,18 @@ pub enum What {
     },
     /// An interrupt or exception was taken.
     Interrupt(u8),
+    /// An interrupt that can be held off is about to be taken; [`What::Interrupt`] follows.
+    Accepted {
+        /// Its vector.
+        vector: u8,
+        /// The cycle at which it was requested: it entered the IRR, or the 8259 pair's line came up to the processor.
+        requested: u64,
+    },
+    /// Interrupts are on again in ring 0, or ring 0 was left.
+    InterruptsOn {
+        /// The cycle from which on they were off.
+        off_at: u64,
+    },
     /// The guest's mark and its payload.
     Mark(Mark, u32),
     /// From now on the ledger books to this activity.

@@ -56,6 +56,8 @@ pub struct Options {
     pub wrap: Option<Wrap>,
     /// `atomic-flush=`: `when` of slots by type and on a stack.
     pub atomic_flush: Option<When>,
+    /// `atomic-irqs=off` is `false`: interrupts share the slots by type, and are off while one is in use.
+    pub atomic_irqs: bool,
     /// `shared-flush=`: `when` of `shared-invlpg`.
     pub shared_flush: Option<When>,
     /// `shootdown=`: how other processors are told that user translations are gone.
@@ -121,7 +123,7 @@ const MOST_RESERVED: u32 = 3;
 
 static OPTIONS: BootCell<Options> = BootCell::new();
 
-const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, shared-flush, shootdown, pte, reserve, user-copy, cow, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
+const KEYS: &str = "kmap, slots, when, how, who, inval, wrap, window, global-kmap, atomic-flush, atomic-irqs, shared-flush, shootdown, pte, reserve, user-copy, cow, lock, shm-pages, swap, rmap, rmap-audit, disk, bounce, bounce-limit, bounce-pages, normal, highmem, paging, split, cpus, smp, marks, entry-cr3, preempt, irq-kmap, thread-kmap, tick, fault, seed";
 
 /// The options of this boot.
 #[inline]
@@ -142,6 +144,7 @@ pub fn init() {
         inval: None,
         wrap: None,
         atomic_flush: None,
+        atomic_irqs: true,
         shared_flush: None,
         shootdown: Scheme::IpiSync,
         pte: ptemap::Scheme::Lowmem,
@@ -191,6 +194,7 @@ pub fn init() {
                 let map = switch(key, value, "map", "unmap");
                 options.atomic_flush = Some(if map { When::Map } else { When::Unmap });
             }
+            "atomic-irqs" => options.atomic_irqs = switch(key, value, "on", "off"),
             "shared-flush" => {
                 let recycle = switch(key, value, "recycle", "unmap");
                 options.shared_flush = Some(if recycle { When::Recycle } else { When::Unmap });

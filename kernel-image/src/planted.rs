@@ -85,6 +85,8 @@ faults! {
         OneType "one-type",
         /// A task gives its processor up between map and unmap.
         Sleep "sleep",
+        /// Interrupts stay on while a slot is in use that they share (with `atomic-irqs=off`).
+        SharedSlot "shared-slot",
     }
     kmap AtomicStack, "kmap=atomic-stack" {
         /// A slot is popped before it is flushed.

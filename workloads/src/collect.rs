@@ -5,6 +5,8 @@
 //!  initiator   FlushBegin .. FlushEnd      per task
 //!  target      IPI arrives .. HandlerEnd   per processor: waiting with interrupts off included
 //!  response    told by the guest           from the time that an operation was due until it is done
+//!  interrupt   requested   .. taken        told by the machine, for each that can be held off; the timer's apart as well
+//!  off         IF cleared  .. IF set       told by the machine, in ring 0
 //! ```
 //!
 //! Only what begins and ends within the region of interest counts; until that begins, what is counted is the
@@ -13,7 +15,7 @@
 
 use crate::waits::WaitCollector;
 use hdrhistogram::Histogram;
-use shootdown_abi::{FLUSH_VECTOR, Mark};
+use shootdown_abi::{FLUSH_VECTOR, Mark, TIMER_VECTOR};
 use shootdown_emu::config::MAX_CPUS;
 use shootdown_emu::observe::{Event, Observer, Wanted, What};
 use std::collections::HashMap;
@@ -23,6 +25,8 @@ use std::collections::HashMap;
 pub struct Collector {
     /// False from the end of the region of interest on.
     measuring: bool,
+    /// What began before this cycle belongs to the warm-up.
+    from: u64,
     /// Begin of a kmap by task; looked up, never iterated.
     kmaps: HashMap<u32, u64>,
     /// Begin of a flush by task; looked up, never iterated.
@@ -35,6 +39,9 @@ pub struct Collector {
     initiator: Histogram<u64>,
     target: Histogram<u64>,
     response: Histogram<u64>,
+    irq: Histogram<u64>,
+    timer: Histogram<u64>,
+    irqs_off: Histogram<u64>,
     flush_ipis: u64,
     flush_ipi_targets: u64,
     waits: WaitCollector,
@@ -51,6 +58,7 @@ impl Collector {
     pub fn new() -> Collector {
         Collector {
             measuring: true,
+            from: 0,
             kmaps: HashMap::new(),
             flushes: HashMap::new(),
             arrived: [None; MAX_CPUS],
@@ -59,6 +67,9 @@ impl Collector {
             initiator: shootdown_emu::histogram::new(),
             target: shootdown_emu::histogram::new(),
             response: shootdown_emu::histogram::new(),
+            irq: shootdown_emu::histogram::new(),
+            timer: shootdown_emu::histogram::new(),
+            irqs_off: shootdown_emu::histogram::new(),
             flush_ipis: 0,
             flush_ipi_targets: 0,
             waits: WaitCollector::default(),
@@ -85,6 +96,21 @@ impl Collector {
         &self.response
     }
 
+    /// From the request of an interrupt that can be held off until it is taken.
+    pub fn irq(&self) -> &Histogram<u64> {
+        &self.irq
+    }
+
+    /// The same of the local APIC's timer alone.
+    pub fn timer(&self) -> &Histogram<u64> {
+        &self.timer
+    }
+
+    /// How long interrupts were off in ring 0, each time.
+    pub fn irqs_off(&self) -> &Histogram<u64> {
+        &self.irqs_off
+    }
+
     /// Messages with the flush vector; a broadcast is one.
     pub fn flush_ipis(&self) -> u64 {
         self.flush_ipis
@@ -100,12 +126,17 @@ impl Collector {
         &self.waits
     }
 
+    /// The begin of something that the machine tells at its end, if that is to be counted.
+    fn counted(&self, begin: u64) -> Option<u64> {
+        (begin >= self.from).then_some(begin)
+    }
+
     fn mark(&mut self, cpu: usize, cycle: u64, mark: Mark, payload: u32) {
         match mark {
             Mark::RoiBegin => {
                 // What was waited for is known across the edge.
                 let waits = std::mem::take(&mut self.waits);
-                *self = Collector { waits, ..Collector::new() };
+                *self = Collector { waits, from: cycle, ..Collector::new() };
             }
             Mark::RoiEnd => self.measuring = false,
             Mark::KmapBegin => {
@@ -155,6 +186,16 @@ impl Observer for Collector {
                     // A second one before the first is taken is the same request to the local APIC.
                     a.get_or_insert(event.cycle);
                 }
+            }
+            What::Accepted { vector, requested } => {
+                let begin = self.counted(requested);
+                end(self.measuring, begin, event.cycle, &mut self.irq);
+                if vector == TIMER_VECTOR {
+                    end(self.measuring, begin, event.cycle, &mut self.timer);
+                }
+            }
+            What::InterruptsOn { off_at } => {
+                end(self.measuring, self.counted(off_at), event.cycle, &mut self.irqs_off);
             }
             What::Interrupt(FLUSH_VECTOR) => {
                 if let (Some(a), Some(h)) = (self.arrived.get_mut(cpu), self.handled.get_mut(cpu)) {
@@ -206,6 +247,25 @@ mod tests {
         assert_eq!((c.initiator().len(), c.flush_ipis(), c.flush_ipi_targets()), (1, 1, 3));
         see(&mut c, 0, 70, What::Mark(Mark::RoiBegin, 0));
         assert_eq!((c.initiator().len(), c.flush_ipis(), c.flush_ipi_targets()), (0, 0, 0));
+    }
+
+    #[test]
+    fn interrupts_are_timed_by_the_machine_and_count_if_requested_in_the_region() {
+        let mut c = Collector::new();
+        let accepted = |vector, requested| What::Accepted { vector, requested };
+        see(&mut c, 0, 100, accepted(TIMER_VECTOR, 40));
+        see(&mut c, 0, 200, What::InterruptsOn { off_at: 30 });
+        assert_eq!((c.irq().max(), c.timer().max(), c.irqs_off().max()), (60, 60, 170), "the warm-up");
+        see(&mut c, 0, 1000, What::Mark(Mark::RoiBegin, 0));
+        see(&mut c, 1, 1300, accepted(TIMER_VECTOR, 990));
+        see(&mut c, 1, 1300, What::InterruptsOn { off_at: 999 });
+        assert!(c.irq().is_empty() && c.irqs_off().is_empty());
+        see(&mut c, 1, 1500, accepted(FLUSH_VECTOR, 1490));
+        see(&mut c, 1, 1600, accepted(TIMER_VECTOR, 1575));
+        see(&mut c, 1, 1700, What::InterruptsOn { off_at: 1600 });
+        assert_eq!((c.irq().len(), c.irq().min(), c.irq().max()), (2, 10, 25));
+        assert_eq!((c.timer().len(), c.timer().max()), (1, 25));
+        assert_eq!((c.irqs_off().len(), c.irqs_off().max()), (1, 100));
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub fn figures(row: &Row) -> Vec<Figure> {
         ("kmap_latency", &row.kmap_latency),
         ("initiator_latency", &row.initiator_latency),
         ("target_latency", &row.target_latency),
+        ("irq_latency", &row.irq_latency),
+        ("timer_latency", &row.timer_latency),
+        ("irqs_off", &row.irqs_off),
         ("exposure", &row.exposure),
         ("response", &row.response),
     ] {

@@ -135,6 +135,8 @@ pub struct KernelOptions {
     pub global_kmap: GlobalKmap,
     /// When `atomic` and `atomic-stack` invalidate; unset: at the map, and at the unmap.
     pub atomic_flush: Option<AtomicFlush>,
+    /// `atomic-irqs=off` is `false`: interrupts share the slots of `atomic`, and are off while one is in use.
+    pub atomic_irqs: bool,
     /// When `shared-invlpg` shoots down; unset: when a slot is given to another page.
     pub shared_flush: Option<SharedFlush>,
     /// How processors are told that user translations are gone.
@@ -200,6 +202,7 @@ impl Default for KernelOptions {
             window: None,
             global_kmap: GlobalKmap::ByStrategy,
             atomic_flush: None,
+            atomic_irqs: true,
             shared_flush: None,
             shootdown: Shootdown::default(),
             pte: Pte::default(),
@@ -274,7 +277,7 @@ const SMALL: u64 = 1 << 30;
 
 impl KernelOptions {
     /// Names of all keys.
-    pub const KEYS: [&'static str; 36] = [
+    pub const KEYS: [&'static str; 37] = [
         "window",
         "slots",
         "when",
@@ -284,6 +287,7 @@ impl KernelOptions {
         "wrap",
         "global-kmap",
         "atomic-flush",
+        "atomic-irqs",
         "shared-flush",
         "shootdown",
         "pte",
@@ -332,6 +336,7 @@ impl KernelOptions {
                 word(value, &[("map", AtomicFlush::Map), ("unmap", AtomicFlush::Unmap)], "map, unmap")
                     .map(|f| self.atomic_flush = Some(f))
             }
+            "atomic-irqs" => on_off(value).map(|on| self.atomic_irqs = on),
             "shared-flush" => word(
                 value,
                 &[("recycle", SharedFlush::Recycle), ("unmap", SharedFlush::Unmap)],
@@ -469,6 +474,9 @@ impl KernelOptions {
         words.extend(self.axes.iter().map(|(key, value)| format!("{key}={value}")));
         if let Some(flush) = self.atomic_flush {
             words.push(format!("atomic-flush={}", flush.name()));
+        }
+        if !self.atomic_irqs {
+            words.push("atomic-irqs=off".into());
         }
         if let Some(flush) = self.shared_flush {
             words.push(format!("shared-flush={}", flush.name()));
@@ -609,6 +617,7 @@ mod tests {
             ("wrap", "ceiling:32"),
             ("how", "cr3"),
             ("irq-kmap", "1"),
+            ("atomic-irqs", "off"),
             ("shootdown", "lazy"),
             ("preempt", "off"),
             ("pte", "atomic"),
@@ -624,8 +633,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 shootdown=lazy pte=atomic reserve=2 user-copy=fault cow=own irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 atomic-irqs=off shootdown=lazy pte=atomic reserve=2 user-copy=fault cow=own lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

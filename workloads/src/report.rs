@@ -97,6 +97,9 @@ pub struct KernelSection {
     pub global_kmap: Option<bool>,
     /// When `atomic` and `atomic-stack` invalidate: `map`, `unmap`; `strategy`: as each of them has it.
     pub atomic_flush: String,
+    /// Were interrupts on while a slot of `atomic` was in use? Without, they share these slots.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub atomic_irqs: bool,
     /// When `shared-invlpg` shoots down: `recycle`, `unmap`; `strategy`: as it has it.
     pub shared_flush: String,
     /// How processors were told that user translations were gone.
@@ -221,14 +224,6 @@ fn is_usual_shm_pages(name: &str) -> bool {
     name == ShmPages::default().name()
 }
 
-fn no_summary() -> Summary {
-    Summary::new(&shootdown_emu::histogram::new())
-}
-
-fn is_empty_summary(summary: &Summary) -> bool {
-    summary.count == 0
-}
-
 fn is_zero_pages(n: &u32) -> bool {
     *n == 0
 }
@@ -340,6 +335,7 @@ impl Config {
                     GlobalKmap::Clear => Some(false),
                 },
                 atomic_flush: kernel.atomic_flush.map_or("strategy", AtomicFlush::name).into(),
+                atomic_irqs: kernel.atomic_irqs,
                 shared_flush: kernel.shared_flush.map_or("strategy", SharedFlush::name).into(),
                 shootdown: kernel.shootdown.name().into(),
                 pte: kernel.pte.name().into(),
@@ -480,8 +476,17 @@ pub struct Row {
     pub initiator_latency: Summary,
     pub target_latency: Summary,
     /// From the time that an operation was due until it was done; empty for a load whose operations follow each other.
-    #[serde(default = "no_summary", skip_serializing_if = "is_empty_summary")]
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
     pub response: Summary,
+    /// From the request of an interrupt that can be held off (the timer's, an IPI) until the processor takes it.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub irq_latency: Summary,
+    /// The same of the timer's alone.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub timer_latency: Summary,
+    /// Stretches of ring 0 without interrupts.
+    #[serde(default = "Summary::nothing", skip_serializing_if = "Summary::is_empty")]
+    pub irqs_off: Summary,
     pub kmaps: u64,
     pub maps: u64,
     pub wraps: u64,
@@ -590,6 +595,9 @@ impl Row {
             initiator_latency: Summary::new(collector.initiator()),
             target_latency: Summary::new(collector.target()),
             response: Summary::new(collector.response()),
+            irq_latency: Summary::new(collector.irq()),
+            timer_latency: Summary::new(collector.timer()),
+            irqs_off: Summary::new(collector.irqs_off()),
             kmaps: region.guest(Counter::Kmaps),
             maps: region.guest(Counter::Maps),
             wraps: region.guest(Counter::Wraps),

@@ -172,6 +172,11 @@ pub const FAULTS: &[Fault] = &[
     fault("no-recheck", BATCHED, "who has slept does not look again whether the page was mapped meanwhile"),
     fault("one-type", ATOMIC, "the target of a copy has the slot of its source"),
     fault("sleep", ATOMIC, "a task gives its processor up while it holds a slot"),
+    fault(
+        "shared-slot",
+        ATOMIC,
+        "interrupts stay on while a slot is in use that they share (with atomic-irqs=off, irq-kmap=1)",
+    ),
     fault("pop-first", STACK, "a slot is popped before it is flushed (with atomic-flush=unmap, irq-kmap=1)"),
     fault("no-arrival", TASK, "a task that comes from another processor gets nothing invalidated"),
     fault("a", DEFERRED, "the check before use is missing"),

@@ -54,6 +54,16 @@ impl Summary {
         }
     }
 
+    /// Was nothing recorded?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Of no values: what a result without this histogram had.
+    pub fn nothing() -> Summary {
+        Summary::new(&shootdown_emu::histogram::new())
+    }
+
     /// The whole histogram again; `None` when `v2` is no histogram.
     pub fn histogram(&self) -> Option<Histogram<u64>> {
         let bytes = STANDARD.decode(&self.v2).ok()?;

@@ -28,10 +28,12 @@ pub mod word;
 pub mod x87;
 
 use crate::apic::LocalApic;
+use crate::bus::Bus;
 use crate::cache::Private;
 use crate::cost::Costs;
 use crate::ledger::{Kind, Ledger};
 use crate::mmu::Mmu;
+use crate::observe::{Wanted, What};
 use crate::stats::Counters;
 use crate::stop::Stop;
 use debug::Debug;
@@ -159,6 +161,9 @@ pub struct Msrs {
     pub stored: std::collections::BTreeMap<u32, u64>,
 }
 
+/// Interrupts are not off in ring 0.
+pub(crate) const NOT_OFF: u64 = u64::MAX;
+
 /// One processor.
 #[derive(Clone)]
 pub struct Cpu {
@@ -228,6 +233,8 @@ pub struct Cpu {
     pub state: State,
     /// The local APIC.
     pub apic: LocalApic,
+    /// Since when ring 0 runs without interrupts; [`NOT_OFF`]: they are on, or it is another ring.
+    pub(crate) irqs_off_at: u64,
     /// Pending NMI.
     pub nmi: bool,
     /// An NMI is being served: the next one waits for an `iret`.
@@ -337,6 +344,25 @@ impl Cpu {
         self.review_debug();
     }
 
+    /// IF or the ring may have changed at cycle `now`: a stretch without interrupts in ring 0 begins, or ends and is told. Instructions
+    /// that change either end their block, so that nobody asks in between.
+    pub(crate) fn review_interrupts(&mut self, bus: &mut Bus, now: u64) {
+        let off = self.cpl == 0 && !self.flags.interrupts();
+        if off == (self.irqs_off_at != NOT_OFF) {
+            return;
+        }
+        let off_at = std::mem::replace(&mut self.irqs_off_at, if off { now } else { NOT_OFF });
+        if !off {
+            bus.events.push(Wanted::INTERRUPTS, self.id, now, What::InterruptsOn { off_at });
+        }
+    }
+
+    /// The same after an instruction: it counts from its end.
+    pub(crate) fn review_interrupts_after(&mut self, bus: &mut Bus, op: &Op) {
+        let end = self.now(op) + u64::from(op.cost);
+        self.review_interrupts(bus, end);
+    }
+
     /// Replaces a segment register's content (CPL is set apart).
     pub fn set_segment(&mut self, number: u8, s: Segment) {
         self.segment_changes += 1;
@@ -406,6 +432,7 @@ impl Cpu {
             msr: Msrs { apic_base: 0xfee0_0000 | 1 << 11 | if bsp { 1 << 8 } else { 0 }, ..Msrs::default() },
             state: if bsp { State::Running } else { State::WaitForSipi },
             apic,
+            irqs_off_at: if bsp { 0 } else { NOT_OFF },
             nmi: false,
             nmi_blocked: false,
             nmi_held: false,

@@ -19,6 +19,7 @@ use crate::addr::Frame;
 use crate::bus::Bus;
 use crate::ledger::Kind;
 use crate::mmu::{self, Access};
+use crate::observe::{Wanted, What};
 use crate::stop::Stop;
 
 /// Why [`run_slice`] returned.
@@ -593,15 +594,23 @@ fn placed(cpu: &Cpu, mut request: Request) -> Request {
 #[inline(never)]
 fn take_interrupt(cpu: &mut Cpu, bus: &mut Bus) -> Result<(), Request> {
     cpu.careful = true;
+    let now = cpu.clock;
     let vector = if std::mem::take(&mut cpu.nmi) {
         cpu.nmi_blocked = true;
         2
     } else {
-        match cpu.apic.acknowledge() {
-            Some(vector) => vector,
-            None if cpu.apic.take_external() => bus.acknowledge_8259(cpu),
-            None => return Ok(()),
-        }
+        let (vector, requested) = match cpu.apic.acknowledge() {
+            Some(vector) => (vector, cpu.apic.requested_at(vector)),
+            None => {
+                let requested = cpu.apic.external_requested_at();
+                if !cpu.apic.take_external() {
+                    return Ok(());
+                }
+                (bus.acknowledge_8259(cpu), requested)
+            }
+        };
+        bus.events.push(Wanted::INTERRUPTS, cpu.id, now, What::Accepted { vector, requested });
+        vector
     };
     interrupt::deliver_interrupt(cpu, bus, vector).map_err(|r| placed(cpu, r))
 }

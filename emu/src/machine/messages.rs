@@ -88,6 +88,7 @@ impl Machine {
 
     fn arrive(&mut self, i: usize, a: Arrival) {
         let c = &mut self.cpus[i];
+        c.apic.at(a.cycle);
         match a.signal {
             Signal::Message { from, delivery, vector, trigger } => {
                 self.message(i, a.cycle, from, delivery, vector, trigger);
@@ -215,19 +216,22 @@ impl Machine {
             left: leaves,
         };
         self.bus.events.push(Wanted::IPIS, from, sent, what);
-        self.refused(from, ipi, mask);
+        self.refused(from, sent, ipi, mask);
         // The trigger mode of a command counts for INIT alone.
         self.post_all(Some(sender), ipi, mask, leaves, Trigger::Edge);
     }
 
     /// A P6 tells in its error register when nobody accepts a message.
-    fn refused(&mut self, from: usize, ipi: &Ipi, mask: u64) {
+    fn refused(&mut self, from: usize, sent: u64, ipi: &Ipi, mask: u64) {
         let by_vector = by_vector(ipi.mode);
         let meant = |j: usize| mask >> j & 1 != 0;
         let accepts = |(j, c): (usize, &Cpu)| meant(j) && (!by_vector || c.apic.enabled());
         if self.config.apic_kind() == Kind::P6 && !self.cpus.iter().enumerate().any(accepts) {
             self.cpus[from].apic.not_accepted(true);
-            (0..self.cpus.len()).filter(|&j| meant(j)).for_each(|j| self.cpus[j].apic.not_accepted(false));
+            for c in (0..).zip(&mut self.cpus).filter_map(|(j, c)| (mask >> j & 1 != 0).then_some(c)) {
+                c.apic.at(sent);
+                c.apic.not_accepted(false);
+            }
         }
     }
 

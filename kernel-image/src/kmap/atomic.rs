@@ -21,6 +21,9 @@
 //! `atomic-flush=unmap` is the order from Linux 2.6 on: unmap clears the PTE
 //! and does the `invlpg`, so a use after unmap faults, and map needs none.
 //!
+//! With `atomic-irqs=off` interrupts share these slots, and are kept out while one is in
+//! use: `atomic_shared`.
+//!
 //! *Idea.* `kmap_atomic` of Linux 2.3/2.4 (Molnar); Corbet 2009 for the cost.
 
 use super::axes::When;
@@ -44,8 +47,9 @@ pub const ALWAYS_SLOTS: usize = 8;
 pub const TABLE_SLOTS: Range<usize> = PER_CPU - 2..PER_CPU;
 
 /// Types as in 2.4 (`enum km_type`), those that somebody uses here.
+#[derive(Clone, Copy)]
 #[repr(u8)]
-enum Type {
+pub(super) enum Type {
     /// KM_USER0: a page of a file, a page to be cleared, the source of a copy.
     User0 = 0,
     /// KM_USER1: the target of a copy.
@@ -57,7 +61,7 @@ enum Type {
 }
 
 /// The type of a use. With fault `one-type` a copy's target has that of its source.
-fn type_of(usage: Use) -> Type {
+pub(super) fn type_of(usage: Use) -> Type {
     match usage {
         Use::File | Use::Clear | Use::CopyFrom => Type::User0,
         Use::CopyTo if planted::is(Fault::OneType) => Type::User0,

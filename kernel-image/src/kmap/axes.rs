@@ -16,6 +16,7 @@
 
 use super::window::Global;
 use crate::cmdline::Options;
+use crate::planted::Fault;
 use crate::refuse;
 use core::fmt;
 
@@ -289,6 +290,8 @@ pub enum Scheme {
     Always,
     /// A rotating window that page tables use too; whose it is otherwise, `pools` knows.
     Pools,
+    /// Slots of `atomic` that interrupts share.
+    AtomicShared,
 }
 
 impl Scheme {
@@ -353,7 +356,11 @@ pub fn plan(options: &Options, global_fault: bool) -> Plan {
     };
     check(&point, options);
     // Without high memory every page is in the direct map: whatever was chosen has nothing to do.
-    let scheme = if options.highmem { scheme(&point) } else { Scheme::Lowmem };
+    let scheme = match scheme(&point) {
+        _ if !options.highmem => Scheme::Lowmem,
+        Scheme::Atomic if !options.atomic_irqs => Scheme::AtomicShared,
+        scheme => scheme,
+    };
     Plan { scheme, point, wrap, global: global(&point, options, global_fault) }
 }
 
@@ -397,6 +404,22 @@ fn check(point: &Point, options: &Options) {
     if (point.slots, point.how, point.who) == (Slots::Lru, How::Invlpg, Who::Everyone) {
         refuse!(
             "command line: how=invlpg with slots=lru who=everyone: a processor notes single pages for itself only; accepted: how=cr3 or who=self"
+        );
+    }
+    if !options.atomic_irqs && point.slots != Slots::Type {
+        refuse!(
+            "command line: atomic-irqs=off with slots={}: interrupts have slots of their own there, or push theirs on top, and need not be kept out; accepted: slots=type (kmap=atomic), or atomic-irqs=on",
+            point.slots.name()
+        );
+    }
+    if !options.atomic_irqs && options.fault == Some(Fault::Sleep) {
+        refuse!(
+            "command line: fault=sleep with atomic-irqs=off: nobody sleeps with interrupts off; accepted: atomic-irqs=on"
+        );
+    }
+    if options.atomic_irqs && options.fault == Some(Fault::SharedSlot) {
+        refuse!(
+            "command line: fault=shared-slot: interrupts have slots of their own; accepted: atomic-irqs=off"
         );
     }
     if point.inval == Inval::Ideal && options.fault.is_some() {

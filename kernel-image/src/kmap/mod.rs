@@ -5,6 +5,7 @@
 //! |------------------|--------------------------|-------------|---------------------------------|
 //! | `lowmem`         | none, the direct map     | never       | -                               |
 //! | `atomic`         | per processor, by type   | at map      | `invlpg`, this processor        |
+//! | `atomic_shared`  | the same, also for interrupts, which are off | at map | `invlpg`, this processor |
 //! | `atomic_stack`   | per processor, a stack   | at unmap    | `invlpg`, this processor        |
 //! | `percpu_pool`    | per processor, 4 each for tasks and interrupts | when recycled | `invlpg`, this processor |
 //! | `task_window`    | per task, in its address space | when recycled, with the CR3 switch | `invlpg`, this processor |
@@ -40,6 +41,7 @@
 //! and `match` reaches it; no `dyn`.
 
 pub mod atomic;
+mod atomic_shared;
 mod atomic_stack;
 pub mod axes;
 mod batched;
@@ -216,6 +218,10 @@ macro_rules! chosen {
                 type $s = pools::Pools;
                 $e
             }
+            Scheme::AtomicShared => {
+                type $s = atomic_shared::AtomicShared;
+                $e
+            }
         }
     };
 }
@@ -231,8 +237,8 @@ fn scheme_for(usage: Use) -> Scheme {
         };
     }
     decode!(Lowmem Atomic SharedInvlpg Batched DeferredSeq DeferredLocal AtomicStack PercpuPool TaskWindow CopyClear
-        BatchedRange Always, Pools);
-    Scheme::Pools
+        BatchedRange Always Pools, AtomicShared);
+    Scheme::AtomicShared
 }
 
 /// Slots of the window that the command line asks for.

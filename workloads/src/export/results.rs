@@ -229,10 +229,13 @@ pub fn label(cell: &Measured, keys: &[&str]) -> String {
 pub type Latency = fn(&Row) -> &Summary;
 
 /// The latencies that a row has a histogram of, by their names in exports.
-pub const LATENCIES: [(&str, Latency); 5] = [
+pub const LATENCIES: [(&str, Latency); 8] = [
     ("kmap", |row| &row.kmap_latency),
     ("initiator", |row| &row.initiator_latency),
     ("target", |row| &row.target_latency),
+    ("interrupt", |row| &row.irq_latency),
+    ("timer", |row| &row.timer_latency),
+    ("irqs-off", |row| &row.irqs_off),
     ("exposure", |row| &row.exposure),
     ("response", |row| &row.response),
 ];

@@ -9,13 +9,15 @@
 //!
 //! Time comes in as the processor's own clock, in cycles; the timer counts at the
 //! bus clock, and the ratio is exact integer arithmetic. A masked timer counts on
-//! but is never due. Acceptance and priorities are in `service.rs`, the pins in `pins.rs`. Left out: remote read; the limit of two
+//! but is never due. Acceptance and priorities are in `service.rs`, the pins in `pins.rs`; since when a request waits, which no register
+//! shows, is noted for latencies in `requests.rs`. Left out: remote read; the limit of two
 //! waiting interrupts for each class of a P6 (each vector waits for itself, so that no
 //! message is refused and delivery status is always idle); anything that would raise the
 //! performance counters' or thermal entry. (`SDM vol. 3A, "Local APIC"`,
 //! `"Handling Interrupts"`, `"APIC Timer"`, `"Error Handling"`.)
 
 mod pins;
+mod requests;
 mod service;
 mod vectors;
 
@@ -23,6 +25,7 @@ use super::icr::{Ipi, LogicalModel, Mode, Trigger, View};
 use super::timer::{Repeat, Timer};
 use super::{Kind, rotated};
 pub use pins::{Pin, PinEffect};
+use requests::Requests;
 use vectors::Vectors;
 
 const ID: u32 = 0x020;
@@ -149,6 +152,8 @@ pub struct LocalApic {
     pending: Option<u8>,
     /// Anything may be taken now, by vector or from the 8259 pair; kept by `update`.
     interrupting: bool,
+    /// Since when what waits has waited.
+    requests: Requests,
 }
 
 impl LocalApic {
@@ -179,6 +184,7 @@ impl LocalApic {
             arbitration: id & Kind::P6.id_mask(),
             pending: None,
             interrupting: false,
+            requests: Requests::default(),
         }
     }
 
@@ -186,7 +192,8 @@ impl LocalApic {
     pub fn init(&mut self) {
         let (clock, bus) = self.timer.ratio();
         let fresh = LocalApic::new(self.id, self.role, self.kind, clock, bus);
-        *self = LocalApic { pins: self.pins, off: self.off, ..fresh };
+        let requests = std::mem::take(&mut self.requests);
+        *self = LocalApic { pins: self.pins, off: self.off, requests, ..fresh };
         self.settle_pins();
     }
 
@@ -228,6 +235,7 @@ impl LocalApic {
 
     /// Reads a register of the APIC page as the guest does; a register that does not exist gives 0 and an error in the ESR.
     pub fn read(&mut self, offset: u32, now: u64) -> u32 {
+        self.at(now);
         match self.peek(offset, now) {
             Some(value) => value,
             None => {
@@ -275,6 +283,7 @@ impl LocalApic {
 
     /// Writes a register. Read-only registers ignore it; one that does not exist leaves an error in the ESR.
     pub fn write(&mut self, offset: u32, value: u32, now: u64) -> Effect {
+        self.at(now);
         match offset {
             ID => self.id = (value >> 24) as u8 & self.kind.id_mask(),
             TPR => {
@@ -321,6 +330,7 @@ impl LocalApic {
     pub fn timer_fire(&mut self, now: u64) {
         if self.timer_due().is_some_and(|due| due <= now) {
             self.timer.advance(now);
+            self.at(now);
             self.accept(self.lvt[TIMER] as u8, Trigger::Edge);
         }
     }

@@ -94,11 +94,15 @@ impl LocalApic {
             self.lvt[LINT] |= REMOTE_IRR;
             self.accept(entry as u8, Trigger::Level);
         }
+        let asked = self.asks_8259 || self.external;
         let open = |i: usize| self.lvt[LINT + i] & MASKED == 0 && self.lvt[LINT + i] >> 8 & 7 == EXT_INT;
         self.asks_8259 = match self.off {
             true => self.pins[0],
             false => (0..2).any(|i| open(i) && self.active(i)),
         };
+        if self.asks_8259 && !asked {
+            self.requests.note_external();
+        }
         self.update();
     }
 
@@ -112,6 +116,9 @@ impl LocalApic {
 
     /// A message asks for an interrupt of the 8259 pair.
     pub fn accept_external(&mut self) {
+        if !self.asks_8259 && !self.external {
+            self.requests.note_external();
+        }
         self.external = !self.off;
         self.update();
     }

@@ -23,6 +23,7 @@ impl LocalApic {
             return Accepted::Merged;
         }
         self.irr.set(vector);
+        self.requests.note(vector);
         match trigger {
             Trigger::Level => self.tmr.set(vector),
             Trigger::Edge => self.tmr.clear(vector),

@@ -264,6 +264,7 @@ fn call_inner(
     cpu.set_segment(CS, code_segment(code, selector, level));
     cpu.eip = offset;
     cpu.charge(Kind::System, cpu.costs.interrupt_entry);
+    cpu.review_interrupts_after(bus, op);
     Ok(())
 }
 
@@ -375,6 +376,7 @@ pub fn retf(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let esp = released(&ss, new_esp(cpu, &ss, esp), op.imm & 0xffff);
     cpu.charge(Kind::System, cpu.costs.interrupt_return);
     commit_outer(cpu, op, cs, eip, ss, esp);
+    cpu.review_interrupts_after(bus, op);
     Err(Flow::Branch)
 }
 
@@ -411,6 +413,9 @@ pub fn iret(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let result = interrupt_return(cpu, bus, op);
     if cpu.nmi_blocked && matches!(result, Err(Flow::Branch | Flow::Fault)) {
         cpu.unblock_nmi();
+    }
+    if result == Err(Flow::Branch) {
+        cpu.review_interrupts_after(bus, op);
     }
     result
 }
@@ -493,7 +498,7 @@ fn flat(selector: u32, dpl: u16, kind: u16) -> Segment {
 }
 
 /// `sysenter`: to ring 0 at the address in the MSRs.
-pub fn sysenter(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
+pub fn sysenter(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let [cs, esp, eip] = cpu.msr.sysenter;
     if !cpu.protected() || cs & 0xfffc == 0 {
         return cpu.raise(Exception::GP0);
@@ -506,11 +511,12 @@ pub fn sysenter(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     cpu.regs[4] = esp;
     cpu.eip = eip;
     cpu.charge(Kind::System, cpu.costs.far);
+    cpu.review_interrupts_after(bus, op);
     Err(Flow::Branch)
 }
 
 /// `sysexit`: to ring 3 at EDX with the stack at ECX.
-pub fn sysexit(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
+pub fn sysexit(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     let cs = cpu.msr.sysenter[0] & 0xfffc;
     if !cpu.protected() || cs == 0 || cpu.cpl != 0 {
         return cpu.raise(Exception::GP0);
@@ -522,6 +528,7 @@ pub fn sysexit(cpu: &mut Cpu, _: &mut Bus, op: &Op) -> Step {
     cpu.regs[4] = cpu.regs[1];
     let now = cpu.now(op);
     cpu.set_cpl(3, now);
+    cpu.review_interrupts_after(bus, op);
     Err(Flow::Branch)
 }
 

@@ -51,18 +51,20 @@ fn check(cpu: &mut Cpu) -> Step {
 }
 
 /// `cli`.
-pub fn cli(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> Step {
+pub fn cli(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     check(cpu)?;
     cpu.flags.rest &= !IF;
+    cpu.review_interrupts_after(bus, op);
     cpu.end_block(op)
 }
 
 /// `sti`.
-pub fn sti(cpu: &mut Cpu, _bus: &mut Bus, op: &Op) -> Step {
+pub fn sti(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     check(cpu)?;
     if !cpu.flags.interrupts() {
         cpu.flags.rest |= IF;
         cpu.shadow = true;
+        cpu.review_interrupts_after(bus, op);
     }
     cpu.end_block(op)
 }

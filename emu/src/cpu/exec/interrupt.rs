@@ -199,6 +199,7 @@ fn enter(cpu: &mut Cpu, bus: &mut Bus, d: &Delivery) -> Result<(), Flow> {
                 cpu.dr[7] &= !dr7::GD;
             }
             bus.events.push(Wanted::INTERRUPTS, cpu.id, now, What::Interrupt(d.vector));
+            cpu.review_interrupts(bus, now);
         }
         Err(Flow::Fault) => {
             let ext = matches!(d.source, Source::External | Source::Exception(_) | Source::Icebp);

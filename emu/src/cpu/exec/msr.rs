@@ -115,6 +115,8 @@ pub fn wrmsr(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
             if v & !(APIC_BASE_WRITABLE | APIC_BASE_BSP) != 0 {
                 return cpu.raise(Exception::GP0);
             }
+            let now = cpu.now(op);
+            cpu.apic.at(now);
             let on = cpu.apic.switch(v & APIC_BASE_ENABLE != 0);
             let enable = if on { APIC_BASE_ENABLE } else { 0 };
             cpu.msr.apic_base =

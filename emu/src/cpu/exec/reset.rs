@@ -11,7 +11,7 @@ use crate::bus::Bus;
 use crate::cost::Preset;
 use crate::cpu::op::{CS, DS, ES, FS, GS, SS};
 use crate::cpu::segment::{Segment, attr};
-use crate::cpu::{Cpu, State, Table, cr0};
+use crate::cpu::{Cpu, NOT_OFF, State, Table, cr0};
 use crate::mmu;
 use shootdown_abi::Activity;
 
@@ -58,6 +58,7 @@ pub fn init(cpu: &mut Cpu, bus: &mut Bus) {
     };
     cpu.marked = activity;
     cpu.ledger.switch(activity, now);
+    cpu.irqs_off_at = if state == State::Running { now } else { NOT_OFF };
     cpu.state = state;
 }
 
@@ -68,6 +69,7 @@ pub fn start_up(cpu: &mut Cpu, vector: u8) {
     cpu.eip = 0;
     cpu.marked = Activity::Kernel;
     cpu.ledger.switch(Activity::Kernel, cpu.clock);
+    cpu.irqs_off_at = cpu.clock;
     cpu.state = State::Running;
 }
 

@@ -139,6 +139,7 @@ pub fn popf<W: Word>(cpu: &mut Cpu, bus: &mut Bus, op: &Op) -> Step {
     }
     cpu.flags.set((old & !may) | (new & may));
     cpu.review_debug();
+    cpu.review_interrupts_after(bus, op);
     cpu.end_block(op)
 }
 

@@ -365,6 +365,7 @@ fn commit(
     let level = if v86 { 3 } else { (s.selectors[usize::from(CS)] & 3) as u8 };
     cpu.set_cpl(level, now);
     cpu.flags_loaded();
+    cpu.review_interrupts(bus, now);
     Ok(())
 }
 
