@@ -492,6 +492,7 @@ impl KernelOptions {
         }
         if self.shm_pages != ShmPages::default() {
             words.push(format!("shm-pages={}", self.shm_pages.name()));
+        }
         if self.reserve != RESERVED {
             words.push(format!("reserve={}", self.reserve));
         }
@@ -633,7 +634,7 @@ mod tests {
         }
         assert_eq!(
             o.command_line(Strategy::DeferredSeq, 128 * MIB, 7),
-            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 atomic-irqs=off shootdown=lazy pte=atomic reserve=2 user-copy=fault cow=own lock=ticket shm-pages=large irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
+            "kmap=deferred-seq window=64 paging=4g seed=7 smp=off split=1g how=cr3 wrap=ceiling:32 atomic-irqs=off shootdown=lazy pte=atomic lock=ticket shm-pages=large reserve=2 user-copy=fault cow=own irq-kmap=1 normal=24576K global-kmap=1 marks=off entry-cr3=1 preempt=off fault=b"
         );
     }
 

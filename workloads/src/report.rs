@@ -15,7 +15,9 @@
 
 use crate::cell::Cell;
 use crate::collect::Collector;
-use crate::kernel::{AtomicFlush, COWS, GlobalKmap, LockKind, Marks, RESERVED, SPLITS, SharedFlush, ShmPages, USER_COPIES};
+use crate::kernel::{
+    AtomicFlush, COWS, GlobalKmap, LockKind, Marks, RESERVED, SPLITS, SharedFlush, ShmPages, USER_COPIES,
+};
 use crate::pte::Pte;
 use crate::seeds::Seeds;
 use crate::sensitivity::Sensitivity;

@@ -263,7 +263,8 @@ pub fn init(options: &Options, start: u32, slots: u32) {
             "command line: user-copy=fault with slots={}: {}; accepted: slots=rotating, task, none, or user-copy=before",
             plan.point.slots.name(),
             match plan.point.slots {
-                Slots::Lru => "copies that fault could use the window up, and nobody keeps a book of its slots",
+                Slots::Lru =>
+                    "copies that fault could use the window up, and nobody keeps a book of its slots",
                 _ => "who has a page mapped may not sleep, and a copy that faults does",
             }
         );
