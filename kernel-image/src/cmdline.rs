@@ -254,12 +254,9 @@ pub fn init() {
             options.disk
         );
     }
-    if options.swap + options.disk > 0
-        && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic)
-    {
+    if options.disk > 0 && !matches!(options.pte, ptemap::Scheme::Lowmem | ptemap::Scheme::Atomic) {
         refuse!(
-            "command line: swap={} disk={} does not go with pte={}, whose tasks would wait for tables of others with one in their hands; accepted with it: pte=lowmem, pte=atomic",
-            options.swap,
+            "command line: disk={} does not go with pte={}, whose tasks would wait for pages that others read, with tables in their hands; accepted with it: pte=lowmem, pte=atomic",
             options.disk,
             options.pte.name()
         );

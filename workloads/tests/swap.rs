@@ -97,6 +97,32 @@ fn all_ways_to_find_ptes_agree_among_threads() {
     all_find_the_same(&[("crew", "threads")]);
 }
 
+/// Reclaim reaches tables of others, in high memory too, without waiting for a slot that somebody holds who waits for memory.
+#[test]
+fn page_tables_in_high_memory_swap_under_every_way_to_reach_them() {
+    // The tables take some of the frames.
+    let room = [("swap", "1952"), ("ops", "20"), ("warmup", "0")];
+    let of = |pairs: &[(&str, &str)]| row(&[TORN, &room, pairs].concat()).checksum;
+    let expected = of(&[("cpus", "1")]);
+    for (i, pte) in ["atomic", "kmap", "nowait", "series", "series-strict", "reserve"].into_iter().enumerate()
+    {
+        let strategy = ["batched", "shared-invlpg", "batched-range"][i % 3];
+        for (cpus, paging) in [("1", "4g"), ("2", "64g"), ("4", "4g")] {
+            let pairs = [
+                ("pte", pte),
+                ("strategy", strategy),
+                ("cpus", cpus),
+                ("paging", paging),
+                ("rmap", RMAPS[i % RMAPS.len()].0),
+                ("tlb.adversary", ["none", "keep", "fill"][i % 3]),
+            ];
+            assert_eq!(of(&pairs), expected, "{pte} {cpus} {paging}");
+        }
+    }
+    let said = refused(&with(&[("swap", "0"), ("disk", "100"), ("pte", "kmap"), ("cpus", "1")]));
+    assert!(said.contains("disk=100 does not go with pte=kmap"), "{said}");
+}
+
 #[test]
 fn lists_and_families_visit_fewer_ptes_than_a_scan() {
     let visited = |rmap| {

@@ -26,7 +26,7 @@ const CONTROL: &str = "none";
 /// Loads whose threads shoot down each other's translations.
 const THREADS: &[&str] = &["fault-zero", "munmap", "mremap", "shm-calls", "mapped-file"];
 /// The load that wants a swap device, and one that leaves less memory than its tasks have. It takes its frames from HIGHMEM,
-/// which says nothing to [`LOW`], and reclaim cannot map tables of others under every `pte=`: neither is run with it.
+/// which says nothing to [`LOW`]: that is not run with it.
 const SWAP: (&str, &str) = ("swap", "swap=23952");
 const LOW: &str = "lowmem";
 /// The strategy of parts that vary something else.
@@ -114,9 +114,7 @@ fn parts(plan: &Plan, program: &Path) -> Result<Vec<Part>> {
         let values = strategies.iter().filter(|s| !swaps || *s != LOW).cloned().collect();
         parts.push(Part { load, arguments, key: "strategy", values });
         parts.push(Part { load, arguments, key: "preempt", values: vec!["on".into(), "off".into()] });
-        if !swaps {
-            parts.push(Part { load, arguments, key: "pte", values: ptes.clone() });
-        }
+        parts.push(Part { load, arguments, key: "pte", values: ptes.clone() });
         if THREADS.contains(&load) {
             parts.push(Part { load, arguments, key: "shootdown", values: shootdowns.clone() });
         }

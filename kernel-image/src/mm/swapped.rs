@@ -33,7 +33,7 @@ impl AddressSpace {
     /// Looks for the PTE that maps `frame` in `from..end`, and clears its accessed bit; counts PTEs looked at.
     pub fn find(&self, frame: Frame, from: u32, end: u32, visited: &mut u32) -> Option<Mapped> {
         let mut at = from;
-        while let Some(part) = self.next_part(at, end, Role::Only) {
+        while let Some(part) = self.next_part(at, end, Role::Reclaim) {
             let tables = self.tables.lock();
             if tables.ended {
                 return None;
@@ -82,7 +82,7 @@ impl AddressSpace {
 
     /// Does `address` of a private area stand for `frame`?
     pub fn maps(&self, frame: Frame, address: u32) -> bool {
-        let Some(table) = self.lookup(address, Role::Only) else { return false };
+        let Some(table) = self.lookup(address, Role::Reclaim) else { return false };
         let tables = self.tables.lock();
         let entry = table.slot(address).read();
         let stands = !tables.ended && entry.present() && entry.frame() == frame;
@@ -93,7 +93,7 @@ impl AddressSpace {
     /// Lets the PTE of `address` name a page of the device, if it maps `frame` and nobody relies on that. The caller
     /// flushes, and gives up the owner of the frame that the PTE was.
     pub fn swap_out(&self, address: u32, frame: Frame, place: Place) -> bool {
-        let Some(table) = self.lookup(address, Role::Only) else { return false };
+        let Some(table) = self.lookup(address, Role::Reclaim) else { return false };
         let slot = table.slot(address);
         let tables = self.tables.lock();
         let entry = slot.read();

@@ -37,7 +37,7 @@ use crate::kmap::pools::{POOLS, Plan};
 use crate::memlayout::PAGE_SIZE;
 use crate::mm::frame::{self, Want};
 use crate::mm::page_table::{self, Slot};
-use crate::mm::{Frame, kernel_space};
+use crate::mm::{Frame, kernel_space, swap};
 
 named! {
     /// The schemes, by the values of `pte=`.
@@ -77,6 +77,8 @@ impl Scheme {
 pub enum Role {
     /// A look and no more, by a task that may have a page mapped.
     Look,
+    /// Of any space, by reclaim, whose task may have tables of its own mapped.
+    Reclaim,
     /// The path needs no other.
     Only,
     /// In fork, the child's: mapped first.
@@ -144,12 +146,13 @@ macro_rules! chosen {
     };
 }
 
-/// The scheme of a role: who only looks never waits.
+/// The scheme of a role: who only looks never waits, and reclaim neither. By a kmap that sleeps it would wait for slots whose
+/// holders wait for memory, which reclaim alone makes: so the swap-out of pte-highmem was amended, too.
 #[inline]
 fn scheme_for(role: Role) -> Scheme {
     match options().pte {
         Scheme::Lowmem => Scheme::Lowmem,
-        _ if role == Role::Look => Scheme::Atomic,
+        _ if matches!(role, Role::Look | Role::Reclaim) => Scheme::Atomic,
         chosen => chosen,
     }
 }
@@ -201,7 +204,9 @@ pub fn new_table() -> Option<Frame> {
     if options().pte == Scheme::Lowmem {
         return kernel_space::cleared_table();
     }
-    let frame = frame::alloc(Want::High)?;
+    // Where user memory is reclaimed, low memory is kept for this.
+    let low = || swap::is_on().then(|| frame::alloc(Want::Low)).flatten();
+    let frame = frame::alloc(Want::High).or_else(low)?;
     let table = Table::map(frame, Role::Only);
     // SAFETY: the frame is this function's alone and mapped for one page.
     unsafe { (table.address as *mut u32).write_bytes(0, PAGE_SIZE as usize / 4) };
