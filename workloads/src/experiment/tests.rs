@@ -14,6 +14,8 @@ fn sample(seed: u64, cost: f64) -> Sample {
         "wall_cycles_per_op",
         "kmap_latency.p50",
         "kmap_latency.p99",
+        "timer_latency.p99",
+        "timer_latency.max",
         "exposure.p99",
         "response.p50",
         "response.p999",
