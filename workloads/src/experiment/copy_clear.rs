@@ -8,7 +8,7 @@ use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
 use super::measured::{COST, Measured};
-use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan, READS};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
 
@@ -54,7 +54,7 @@ fn plan(effort: Effort) -> Plan {
         LOWMEM,
         IDEAL,
         // Without invalidation the kernel's own copies take other slots, so only a load that reads files can be wrong.
-        Arm::unsafe_control("copy-clear, never", Strategy::CopyClear).only(&["pagecache-read"]),
+        Arm::unsafe_control("copy-clear, never", Strategy::CopyClear).only(&[READS]),
     ];
     let base = [
         ("workload", "fork-cow"),
@@ -69,8 +69,7 @@ fn plan(effort: Effort) -> Plan {
     plan.usual(&["1", "2", "8"], &["1"]);
     plan.factor("window", &["32", "1024"], &["1024"]);
     plan.factor("tasks", &["4"], &[]);
-    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
-    plan.setting("load", "pagecache-read", &reads);
+    plan.reads();
     plan
 }
 

@@ -69,7 +69,7 @@ fn plan(effort: Effort) -> Plan {
 
 /// The other loads, at sizes that take as long as the base.
 const LOADS: &[(&str, &[(&str, &str)])] = &[
-    ("kmap-storm", &[("pages", "512"), ("ops", "300"), ("warmup", "150")]),
+    ("kmap-storm", &[("pages", "512"), ("ops", "200"), ("warmup", "100")]),
     ("fork-cow", &[("pages", "128"), ("ops", "64"), ("rounds", "2"), ("warmup", "1")]),
     ("syscall", &[("ops", "2000"), ("warmup", "100")]),
 ];

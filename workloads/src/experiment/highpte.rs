@@ -9,7 +9,7 @@ use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
 use super::measured::{COST, Measured, PROCESSES};
-use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan, READS};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
 
@@ -57,7 +57,7 @@ fn plan(effort: Effort) -> Plan {
         LOWMEM.only(FITS),
         IDEAL.only(FITS),
         // Only a load that reads files can be wrong without invalidation: see Q4.
-        Arm::unsafe_control("batched, never", Strategy::Batched).only(&["pagecache-read"]),
+        Arm::unsafe_control("batched, never", Strategy::Batched).only(&[READS]),
     ];
     let mut plan = Plan::new(effort, LOW, arms, &[]);
     plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
@@ -71,15 +71,14 @@ fn plan(effort: Effort) -> Plan {
         ("warmup", "1"),
     ]);
     if effort == Effort::Quick {
-        plan.put(&[("pages", "256"), ("ops", "32")]);
+        plan.put(&[("pages", "128"), ("ops", "32")]);
     }
     plan.usual(&["1", "8"], &["1"]);
     plan.factor("paging", &["64g"], &[]);
     let shared =
         [("workload", "shm-many"), ("tasks", "16"), ("pages", "1024"), ("ops", "100"), ("warmup", "50")];
     plan.setting("load", "shm-many", &shared);
-    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
-    plan.setting("load", "pagecache-read", &reads);
+    plan.reads();
     let sizes: &[&str] = match effort {
         Effort::Full => &["2048", "8192", "16384"],
         Effort::Quick => &["2048"],

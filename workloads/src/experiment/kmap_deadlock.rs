@@ -12,7 +12,7 @@ use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
 use super::measured::{COST, Measured};
-use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan};
+use super::plan::{Arm, BASE, IDEAL, LONGER, LOWMEM, Plan, READS};
 use crate::statistics::Interval;
 use crate::strategy::Strategy;
 use crate::validation::Effort;
@@ -81,15 +81,14 @@ fn plan(effort: Effort) -> Plan {
         LOWMEM.only(WIDE),
         IDEAL.only(WIDE),
         // Only a load that reads files can be wrong without invalidation: see Q4.
-        Arm::unsafe_control("batched, never", Strategy::Batched).only(&["pagecache-read"]),
+        Arm::unsafe_control("batched, never", Strategy::Batched).only(&[READS]),
     ];
     let mut plan = Plan::new(effort, KMAP, arms, &[]);
     plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
     plan.put(&[("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")]);
-    plan.length("300", "150", "60", "40");
+    plan.length("200", "100", "40", "20");
     plan.usual(&["1", "8"], &["1"]);
-    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
-    plan.setting("load", "pagecache-read", &reads);
+    plan.reads();
     let windows: &[&str] = match effort {
         Effort::Full => &["16", "20", "24", "32", "48"],
         Effort::Quick => &["16"],

@@ -101,6 +101,9 @@ pub const LOWMEM: Arm = Arm::control("lowmem", Strategy::Lowmem, &[]);
 /// The bound.
 pub const IDEAL: Arm = Arm::control("ideal", Strategy::Ideal, &[]);
 
+/// The load and setting of [`Plan::reads`].
+pub const READS: &str = "pagecache-read";
+
 /// Keys and values.
 pub type Keys = Vec<(String, String)>;
 
@@ -165,11 +168,14 @@ impl Plan {
             reference,
             seeds: match effort {
                 Effort::Full => 20,
-                Effort::Quick => 3,
+                Effort::Quick => 6,
             },
             effort,
         };
-        plan.length("200", "100", "100", "60");
+        plan.length("200", "100", "60", "40");
+        if effort == Effort::Quick {
+            plan.put(&[("window", "64"), ("pages", "256")]);
+        }
         plan.put(set);
         plan
     }
@@ -213,6 +219,15 @@ impl Plan {
             set: owned(set),
             fills: false,
         });
+    }
+
+    /// Reads of files: the load that finds out whether an arm without invalidation is wrong.
+    pub fn reads(&mut self) {
+        let sizes = match self.effort {
+            Effort::Full => [("pages", "512"), ("ops", "200"), ("warmup", "100")],
+            Effort::Quick => [("pages", "256"), ("ops", "60"), ("warmup", "30")],
+        };
+        self.setting("load", READS, &[&[("workload", READS)], &sizes[..]].concat());
     }
 
     /// The same with a load that fills memory with processes.
@@ -316,7 +331,7 @@ mod tests {
         for question in QUESTIONS {
             for effort in [Effort::Full, Effort::Quick] {
                 let plan = (question.plan)(effort);
-                assert!(plan.seeds >= if effort == Effort::Full { 20 } else { 3 });
+                assert!(plan.seeds >= if effort == Effort::Full { 20 } else { 6 });
                 let names: Vec<_> = plan.settings.iter().map(|s| s.name.as_str()).collect();
                 let mut once = names.clone();
                 once.sort_unstable();

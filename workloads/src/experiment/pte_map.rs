@@ -8,7 +8,7 @@ use super::Question;
 use super::claim::{Conclusion, compared};
 use super::figure::Chart;
 use super::measured::{COST, Measured};
-use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan};
+use super::plan::{Arm, BASE, IDEAL, LOWMEM, Plan, READS};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
 
@@ -52,7 +52,7 @@ fn plan(effort: Effort) -> Plan {
         LOWMEM,
         IDEAL,
         // Without invalidation the kernel's own copies take other slots, so only a load that reads files can be wrong.
-        Arm::unsafe_control("batched, never", Strategy::Batched).only(&["pagecache-read"]),
+        Arm::unsafe_control("batched, never", Strategy::Batched).only(&[READS]),
     ];
     let mut plan = Plan::new(effort, KMAP, arms, &[]);
     plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
@@ -64,8 +64,7 @@ fn plan(effort: Effort) -> Plan {
     for (name, set) in PATHS {
         plan.setting("path", name, set);
     }
-    let reads = [("workload", "pagecache-read"), ("pages", "512"), ("ops", "200"), ("warmup", "100")];
-    plan.setting("load", "pagecache-read", &reads);
+    plan.reads();
     plan
 }
 

@@ -73,7 +73,7 @@ fn plan(effort: Effort) -> Plan {
     plan.factor("sharing", &["0"], &[]);
     let (windows, pages, ops) = match effort {
         Effort::Full => (["128", "256", "512", "1024"], "4096", "800"),
-        Effort::Quick => (["32", "64", "128", "256"], "1024", "300"),
+        Effort::Quick => (["32", "64", "128", "256"], "1024", "200"),
     };
     for window in windows {
         plan.setting(
