@@ -66,7 +66,7 @@ fn plan(effort: Effort) -> Plan {
     let mut plan = Plan::new(effort, SEQ, arms, &[]);
     plan.base.retain(|(key, _)| !["workload", "pages", "ops", "warmup"].contains(&key.as_str()));
     plan.put(&base);
-    plan.usual(&["1", "2", "8"], &["1"]);
+    plan.usual(&["1", "8"], &["1"]);
     plan.factor("window", &["32", "1024"], &["1024"]);
     plan.factor("tasks", &["4"], &[]);
     plan.reads();

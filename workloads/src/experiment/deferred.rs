@@ -46,8 +46,8 @@ fn plan(effort: Effort) -> Plan {
         Arm::plain(Strategy::Batched),
         Arm::plain(Strategy::Atomic).only(&[BASE, "cpus", "cpu"]),
         Arm::plain(Strategy::SharedInvlpg).only(&[BASE, "cpus=1"]),
-        LOWMEM,
-        IDEAL,
+        LOWMEM.only(&[BASE, "cpus", "cpu", "sharing"]),
+        IDEAL.only(&[BASE, "cpus", "cpu", "sharing"]),
         Arm::unsafe_control("deferred-seq, never", Strategy::DeferredSeq),
     ];
     let mut plan = Plan::new(effort, BATCHED, arms, &[("think", "16"), ("tasks", "8"), ("sharing", "50")]);

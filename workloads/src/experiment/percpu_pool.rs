@@ -51,7 +51,7 @@ fn plan(effort: Effort) -> Plan {
         Arm::plain(Strategy::Atomic),
         Arm::scheme(CLOSED, Strategy::Atomic, &[("atomic-irqs", "off")]),
         Arm::plain(Strategy::Batched),
-        LOWMEM,
+        LOWMEM.only(&[BASE, "cpus", "cpu", "pages", "len"]),
         IDEAL,
         Arm::unsafe_control("pool, never", Strategy::PercpuPool),
     ];
@@ -66,7 +66,7 @@ fn plan(effort: Effort) -> Plan {
     let mut plan = Plan::new(effort, ATOMIC, arms, &base);
     plan.usual(&["1", "8"], &["1"]);
     plan.factor("irq-kmap", &["0"], &["0"]);
-    plan.factor("pages", &["2", "4", "8", "32"], &["2", "8"]);
+    plan.factor("pages", &["2", "8", "32"], &["2", "8"]);
     plan.factor("len", &["1024", LONG], &[LONG]);
     plan.factor("tick", &["20000"], &[]);
     plan

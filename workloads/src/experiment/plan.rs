@@ -97,9 +97,11 @@ impl Arm {
 }
 
 /// The controls of every table but the unsafe one, which is a scheme of the question.
-pub const LOWMEM: Arm = Arm::control("lowmem", Strategy::Lowmem, &[]);
+pub const LOWMEM: Arm = Arm::control("lowmem", Strategy::Lowmem, &[]).only(CONTROLLED);
 /// The bound.
-pub const IDEAL: Arm = Arm::control("ideal", Strategy::Ideal, &[]);
+pub const IDEAL: Arm = Arm::control("ideal", Strategy::Ideal, &[]).only(CONTROLLED);
+/// Where these two run, unless a question says otherwise: in the base, and on other machines.
+pub const CONTROLLED: &[&str] = &[BASE, "cpus", "cpu"];
 
 /// The load and setting of [`Plan::reads`].
 pub const READS: &str = "pagecache-read";
@@ -172,7 +174,7 @@ impl Plan {
             },
             effort,
         };
-        plan.length("200", "100", "60", "40");
+        plan.length("100", "50", "40", "30");
         if effort == Effort::Quick {
             plan.put(&[("window", "64"), ("pages", "256")]);
         }
@@ -239,7 +241,7 @@ impl Plan {
     /// What every experiment tries besides its own factors: one processor, a run of double length, other processors.
     pub fn usual(&mut self, cpus: &[&str], quick_cpus: &[&str]) {
         self.factor("cpus", cpus, quick_cpus);
-        self.factor("cpu", &["p4-xeon", "westmere-ep", "haswell-ep", "skylake-sp"], &["haswell-ep"]);
+        self.factor("cpu", &["p4-xeon", "haswell-ep", "skylake-sp"], &["haswell-ep"]);
         // A load that goes in rounds is twice as long with twice as many of them.
         let length = ["rounds", "ops"].into_iter().find_map(|key| {
             let (_, value) = self.base.iter().find(|(k, _)| k == key)?;
@@ -255,7 +257,9 @@ impl Plan {
         if setting.name == LONGER && arm.role == Role::Control && arm.name != self.reference {
             return false;
         }
-        arm.only.is_empty() || arm.only.iter().any(|name| *name == setting.name || *name == setting.factor)
+        arm.name == self.reference
+            || arm.only.is_empty()
+            || arm.only.iter().any(|name| *name == setting.name || *name == setting.factor)
     }
 
     /// Every cell's setting, arm and seed, in the order of results.

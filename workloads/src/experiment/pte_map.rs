@@ -57,7 +57,7 @@ fn plan(effort: Effort) -> Plan {
     let mut plan = Plan::new(effort, KMAP, arms, &[]);
     plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
     plan.put(&[("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")]);
-    plan.usual(&["1", "2", "8"], &["1"]);
+    plan.usual(&["1", "8"], &["1"]);
     plan.factor("window", &["1024"], &[]);
     plan.factor("paging", &["64g"], &[]);
     plan.factor("tasks", &["4", "32"], &[]);
