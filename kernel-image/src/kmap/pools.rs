@@ -303,6 +303,13 @@ pub fn watch() {
 
 /// Is there a pool all of whose slots are held by tasks that wait for such a pool?
 fn is_stuck(pool: &Pool, tasks: &Processes) -> bool {
+    if PLAN.get().reserve > 0 {
+        // Uses are what counts then, not slots: a page that somebody else maps is a use more, and what is reserved is nobody
+        // else's. Who has some may go on until he wants one more than there are.
+        let asleep = tasks.iter().filter(|task| task.kmaps.wants.get().is_some());
+        let theirs: u32 = asleep.map(|task| task.kmaps.depth() + task.kmaps.reserved.get()).sum();
+        return theirs == pool.holds + pool.reserved && theirs == pool.count.len() as u32;
+    }
     let mut tally = [Tally::default(); POOLS];
     for (slot, &count) in pool.count.iter().enumerate() {
         let tally = &mut tally[pool.series_of(slot) as usize];
