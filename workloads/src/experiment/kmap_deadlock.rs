@@ -57,8 +57,8 @@ const MREMAP: &str = "mremap, 16 slots";
 const COPIES: &str = "copies that fault, 16 slots";
 
 /// Faults on one processor that is taken from its task all the time.
-const NARROW_FAULTS: [(&str, &str); 6] =
-    [("cpus", "1"), ("tick", "4000"), ("tasks", "40"), ("pages", "20"), ("ops", "20"), ("warmup", "0")];
+const NARROW_FAULTS: [(&str, &str); 5] =
+    [("cpus", "1"), ("tick", "4000"), ("tasks", "40"), ("pages", "20"), ("warmup", "0")];
 
 /// Where the controls run: where nobody can get stuck.
 const WIDE: &[&str] = &[BASE, "cpus", "cpu", LONGER, "load"];
@@ -90,11 +90,13 @@ fn plan(effort: Effort) -> Plan {
     plan.usual(&["1", "8"], &["1"]);
     plan.reads();
     let windows: &[&str] = match effort {
-        Effort::Full => &["16", "20", "24", "32", "48"],
+        Effort::Full => &["16", "24", "48"],
         Effort::Quick => &["16"],
     };
+    let ops = if effort == Effort::Full { "20" } else { "10" };
     for window in windows {
-        plan.setting(FAULTS, &slots(window), &[&NARROW_FAULTS[..], &[("window", window)]].concat());
+        let set = [&NARROW_FAULTS[..], &[("ops", ops), ("window", window)]].concat();
+        plan.setting(FAULTS, &slots(window), &set);
     }
     // With PAE a table holds 512 entries: a region of 260 pages that moves up comes to lie in two of them.
     let mremap = [
@@ -105,7 +107,7 @@ fn plan(effort: Effort) -> Plan {
         ("tick", "4000"),
         ("tasks", "20"),
         ("pages", "260"),
-        ("ops", if effort == Effort::Full { "6" } else { "4" }),
+        ("ops", if effort == Effort::Full { "6" } else { "3" }),
         ("warmup", "0"),
         ("len", "4"),
         ("reads", "0"),

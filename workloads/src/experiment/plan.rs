@@ -238,7 +238,8 @@ impl Plan {
         self.settings.last_mut().into_iter().for_each(|s| s.fills = true);
     }
 
-    /// What every experiment tries besides its own factors: one processor, a run of double length, other processors.
+    /// What every experiment tries besides its own factors: one processor, other processors, in the full size a run of double
+    /// length.
     pub fn usual(&mut self, cpus: &[&str], quick_cpus: &[&str]) {
         self.factor("cpus", cpus, quick_cpus);
         self.factor("cpu", &["p4-xeon", "haswell-ep", "skylake-sp"], &["haswell-ep"]);
@@ -247,7 +248,9 @@ impl Plan {
             let (_, value) = self.base.iter().find(|(k, _)| k == key)?;
             Some((key, 2 * value.parse::<u32>().ok()?))
         });
-        if let Some((key, twice)) = length {
+        if let Some((key, twice)) = length
+            && self.effort == Effort::Full
+        {
             self.setting(LONGER, LONGER, &[(key, &twice.to_string())]);
         }
     }
@@ -342,7 +345,8 @@ mod tests {
                 once.dedup();
                 assert_eq!(once.len(), names.len(), "{}: {names:?}", question.name);
                 for wanted in [BASE, "cpus=1", LONGER] {
-                    assert!(names.contains(&wanted), "{}: no {wanted} in {names:?}", question.name);
+                    let there = names.contains(&wanted) || wanted == LONGER && effort == Effort::Quick;
+                    assert!(there, "{}: no {wanted} in {names:?}", question.name);
                 }
                 for arm in &plan.arms {
                     for only in arm.only {
