@@ -242,14 +242,14 @@ fn faults_of_batched_are_caught() {
     }
     caught("batched", "early-ack", &[("ops", "200")]);
     // The processor that the task has left keeps its entries. Work in user mode lets the others come to the scheduler.
-    caught("batched", "preempt-flush", &[("tasks", "8"), ("think", "200")]);
+    caught("batched", "preempt-flush", &[("tasks", "8"), ("think", "200"), ("ops", "100")]);
     // Two tasks wait for the same page, and it gets two slots: the counts no longer add up.
     reported("batched", "no-recheck", WAITING);
 }
 
 #[test]
 fn who_spins_for_the_lock_with_interrupts_off_is_waited_for_by_its_holder_and_the_report_says_so() {
-    let load = [RACES, &[("strategy", "batched"), ("patience", "5000000")]].concat();
+    let load = [RACES, &[("strategy", "batched"), ("patience", "5000000"), ("ops", "100")]].concat();
     let o = outcome(&[load.as_slice(), &[("fault", "irqs-off")]].concat());
     assert_eq!(o.row.stop.reason, "livelock");
     let state = o.state.unwrap_or_default();
