@@ -102,7 +102,8 @@ fn conclude(m: &Measured) -> Conclusion {
     let mut verdict = String::new();
     let sizes: Vec<(f64, String)> =
         m.along("shared").into_iter().filter(|(_, s)| *s != BASE).map(|(x, s)| (x, s.to_owned())).collect();
-    for (pages, setting) in [sizes.first(), sizes.last()].into_iter().flatten() {
+    let ends = sizes.iter().take(1).chain(sizes.iter().skip(1).last());
+    for (pages, setting) in ends {
         let fit = |arm| m.interval(setting, arm, PROCESSES);
         if let (Some(low), Some(high), Some(times)) =
             (fit(LOW), fit(ATOMIC), m.ratio(setting, PROCESSES, LOW, ATOMIC))
@@ -124,7 +125,7 @@ fn conclude(m: &Measured) -> Conclusion {
         }
     }
     for (setting, what) in
-        [(BASE, "In fork on four processors"), ("paging=64g", "with PAE"), ("shm-many", "in shared memory")]
+        [(BASE, "In fork on four processors"), ("paging=64g", "With PAE"), ("shm-many", "In shared memory")]
     {
         if !m.values(setting, ATOMIC, COST).is_empty() {
             verdict += &format!(

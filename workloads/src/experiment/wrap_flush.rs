@@ -56,7 +56,9 @@ fn plan(effort: Effort) -> Plan {
 }
 
 fn conclude(m: &Measured) -> Conclusion {
-    let mut verdict = format!("With 128 slots {} of the flush itself", compared(m, BASE, FLUSH, GLOBAL, ALL));
+    let slots = m.plan.base_value("window").unwrap_or_default();
+    let mut verdict =
+        format!("With {slots} slots {} of the flush itself", compared(m, BASE, FLUSH, GLOBAL, ALL));
     verdict += &format!(", {}", compared(m, BASE, FLUSH, GLOBAL, TAKEN));
     verdict += &format!(", {}. ", compared(m, BASE, FLUSH, GLOBAL, CR3));
     let refill = |arm: &str| m.interval(BASE, arm, "refill");
