@@ -94,7 +94,7 @@ fn utilisation(row: &Row) -> f64 {
 /// The check.
 pub fn check(effort: Effort) -> Result<Check, CheckError> {
     let (seeds, ops, size) = match effort {
-        Effort::Quick => (2, 3000, Size { ops: 200, warmup: 100, nearness: 100 }),
+        Effort::Quick => (4, 6000, Size { ops: 200, warmup: 100, nearness: 100 }),
         Effort::Full => (4, 6000, Size { ops: 1000, warmup: 300, nearness: 20 }),
     };
     let mut points = Vec::new();
