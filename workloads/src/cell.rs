@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(
             c.module_string(),
             "guest kmap-storm tasks=4 pages=64 ops=6000 warmup=500 len=128 hold=0 sharing=50 hot=0 order=random think=0 \
-             footprint=16 every=0 seed=1"
+             footprint=16 check=100 every=0 seed=1"
         );
         assert!(c.command_line().starts_with("kmap=deferred-seq window=32 "));
         c.validate().unwrap();

@@ -103,6 +103,7 @@ const ORDER: Key = Key {
 };
 const THINK: Key = number("think", 16, 0, 1_000_000, "rounds of user-mode work between operations");
 const FOOTPRINT: Key = number("footprint", 16, 1, 65536, "pages that the user-mode work goes over");
+const CHECK: Key = number("check", 100, 0, 100, "per cent of the file's pages that are looked at in the end");
 
 const fn operations(standard: u32) -> Key {
     number("ops", standard, 1, 100_000_000, "measured operations of each task")
@@ -156,6 +157,7 @@ pub const WORKLOADS: &[Workload] = &[
             ORDER,
             THINK,
             FOOTPRINT,
+            CHECK,
             number(
                 "every",
                 0,
@@ -180,6 +182,7 @@ pub const WORKLOADS: &[Workload] = &[
             ORDER,
             THINK,
             FOOTPRINT,
+            CHECK,
             choice(
                 "buffer",
                 &["kept", "fresh"],

@@ -77,14 +77,18 @@ fn made<T>(
 
 fn questions(options: &Experiment, all: &[&'static Question], effort: Effort) -> Result<Status> {
     let interrupt = interrupt::flag();
-    let answer = |q: &&'static Question| -> Result<Answer> {
-        let runs = (q.plan)(effort).runs_in_order().len();
-        message(&format!("{} {}: {runs} runs", q.number, q.name));
-        Ok(q.answer(effort, &interrupt)?)
-    };
     let answers = made(
         options,
-        || all.iter().map(answer).collect::<Result<Vec<_>>>(),
+        || {
+            let mut answers = Vec::new();
+            for q in all {
+                let runs = (q.plan)(effort).runs_in_order().len();
+                message(&format!("{} {}: {runs} runs", q.number, q.name));
+                answers.push(q.answer(effort, &interrupt)?);
+                keep(options, &answers)?;
+            }
+            Ok(answers)
+        },
         |answers| match (options.format, answers.as_slice()) {
             (ListFormat::Text, _) => {
                 Ok(answers.iter().map(experiment::render).collect::<Vec<_>>().join("\n"))
@@ -93,18 +97,19 @@ fn questions(options: &Experiment, all: &[&'static Question], effort: Effort) ->
             (ListFormat::Json, _) => Ok(serde_json::to_string_pretty(answers)? + "\n"),
         },
     )?;
-    if let Some(directory) = &options.write {
-        for answer in &answers {
-            for chart in &answer.charts {
-                put(directory, &answer.chart_name(chart), &chart.svg)?;
-            }
-        }
-        put(directory, "results.md", &experiment::document(&answers))?;
-    }
     for answer in &answers {
         answer.problems.iter().for_each(|p| message(&format!("{}: {p}", answer.name)));
     }
     Ok(if answers.iter().all(|a| a.problems.is_empty()) { Status::Sound } else { Status::Wrong })
+}
+
+/// Writes the last answer's charts, and all there are until now: an interrupt takes nothing that is finished.
+fn keep(options: &Experiment, answers: &[Answer]) -> Result<()> {
+    let Some(directory) = &options.write else { return Ok(()) };
+    for (answer, chart) in answers.last().iter().flat_map(|a| a.charts.iter().map(move |c| (a, c))) {
+        put(directory, &answer.chart_name(chart), &chart.svg)?;
+    }
+    put(directory, "results.md", &experiment::document(answers))
 }
 
 fn validate(options: &Experiment, effort: Effort) -> Result<Status> {

@@ -29,6 +29,7 @@ pub const LOAD: Load = Load {
         crew::ORDER,
         crew::THINK,
         crew::FOOTPRINT,
+        crew::CHECK,
         Key::number("every", 0, 0, 1_000_000_000),
     ],
     run,
@@ -44,7 +45,11 @@ fn run(values: &Values) -> u32 {
         );
         return BAD_ARGUMENTS;
     }
-    let storm = || Storm { words: values.get("len") / 4, hold: values.get("hold") };
+    let storm = || Storm {
+        words: values.get("len") / 4,
+        hold: values.get("hold"),
+        checked: values.get("check"),
+    };
     // Work of its own, so that operations that follow each other have nothing to do with time.
     match values.get("every") {
         0 => crew::run(values, |_| storm()),
@@ -55,6 +60,7 @@ fn run(values: &Values) -> u32 {
 struct Storm {
     words: u32,
     hold: u32,
+    checked: u32,
 }
 
 impl Storm {
@@ -72,6 +78,10 @@ impl Work for Storm {
 
     fn verify(&mut self, file: File, page: u32) -> bool {
         self.touch(file, page, 0, WORDS, 0).is_some()
+    }
+
+    fn checked(&self) -> u32 {
+        self.checked
     }
 }
 
@@ -91,5 +101,9 @@ impl Work for Paced {
 
     fn verify(&mut self, file: File, page: u32) -> bool {
         self.storm.verify(file, page)
+    }
+
+    fn checked(&self) -> u32 {
+        self.storm.checked()
     }
 }

@@ -29,6 +29,7 @@ pub const LOAD: Load = Load {
         crew::ORDER,
         crew::THINK,
         crew::FOOTPRINT,
+        crew::CHECK,
         Key::choice("buffer", &["kept", "fresh"]),
     ],
     run,
@@ -48,6 +49,7 @@ fn run(values: &Values) -> u32 {
     };
     crew::run(values, |_| Reader {
         words,
+        checked: values.get("check"),
         buffer: [0; WORDS as usize],
         // Each task has them where it had them before the fork, and to itself.
         fresh: fresh.map(|address| Fresh { region: Region::at(address, FRESH), used: 0 }),
@@ -56,6 +58,7 @@ fn run(values: &Values) -> u32 {
 
 struct Reader {
     words: u32,
+    checked: u32,
     buffer: [u32; WORDS as usize],
     fresh: Option<Fresh>,
 }
@@ -107,5 +110,9 @@ impl Work for Reader {
 
     fn verify(&mut self, file: File, page: u32) -> bool {
         self.read(file, page, 0, WORDS).is_some()
+    }
+
+    fn checked(&self) -> u32 {
+        self.checked
     }
 }

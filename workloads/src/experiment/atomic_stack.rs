@@ -45,7 +45,7 @@ fn plan(effort: Effort) -> Plan {
     plan.factor("irq-kmap", &["1"], &["1"]);
     plan.factor("len", &["4096"], &[]);
     let copies =
-        [("workload", "fork-cow"), ("pages", "128"), ("ops", "64"), ("rounds", "2"), ("warmup", "1")];
+        [("workload", "fork-cow"), ("pages", "128"), ("ops", "32"), ("rounds", "2"), ("warmup", "1")];
     plan.setting("load", "fork-cow", &copies);
     plan
 }

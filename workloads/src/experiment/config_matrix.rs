@@ -84,9 +84,9 @@ fn plan(effort: Effort) -> Plan {
     // Without invalidation only a load that reads many files finds out.
     let never = Arm::unsafe_control("batched, never", Strategy::Batched);
     arms.extend([LOWMEM, IDEAL, never]);
-    let mut plan = Plan::new(effort, FIRST, arms, &[]);
-    plan.put(&[("workload", "mixed"), ("tasks", "8"), ("pages", "256"), ("window", "64")]);
-    plan.length("120", "20", "40", "10");
+    let load = [("workload", "mixed"), ("tasks", "8"), ("pages", "256"), ("window", "64")];
+    let mut plan = Plan::new(effort, FIRST, arms, &load);
+    plan.length("60", "15", "30", "10");
     plan.usual(&["1", "8"], &["1"]);
     plan
 }

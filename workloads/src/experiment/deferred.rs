@@ -54,10 +54,9 @@ fn plan(effort: Effort) -> Plan {
     plan.usual(&["1", "2", "8"], &["1"]);
     plan.factor("sharing", &["0", "100"], &["0", "100"]);
     plan.factor("lock", &["ticket"], &[]);
-    plan.factor("tasks", &["4", "32"], &["4"]);
-    plan.factor("think", &["1000"], &[]);
+    plan.factor("tasks", &["4", "16"], &["4"]);
     plan.factor("hot", &["80"], &[]);
-    plan.factor("window", &["64", "256"], &[]);
+    plan.factor("window", &["256"], &[]);
     plan.setting("window", HIS, &[("mem", "256M"), ("normal", "64M"), ("window", "25600")]);
     plan
 }
@@ -72,11 +71,10 @@ fn conclude(m: &Measured) -> Conclusion {
             deferred(share.high),
             deferred(share.low)
         );
-        let elsewhere: Vec<String> =
-            ["sharing=0", "sharing=100", "tasks=4", "tasks=32", "think=1000", "hot=80"]
-                .iter()
-                .filter_map(|s| Some(format!("{s}: {:.1} %", deferred(m.median(s, SEQ, CONFLICTS)?))))
-                .collect();
+        let elsewhere: Vec<String> = ["sharing=0", "sharing=100", "tasks=4", "tasks=16", "hot=80"]
+            .iter()
+            .filter_map(|s| Some(format!("{s}: {:.1} %", deferred(m.median(s, SEQ, CONFLICTS)?))))
+            .collect();
         verdict += &format!(" ({}). ", elsewhere.join(", "));
     }
     if !m.values(TICKET, SEQ, COST).is_empty() {
@@ -106,7 +104,7 @@ fn conclude(m: &Measured) -> Conclusion {
         verdict +=
             &format!("Old translations stay usable with `{LOCAL}` for {} cycles (p99).", told(&exposure, 0));
     }
-    let settings = [BASE, "sharing=0", "sharing=100", "tasks=4", "tasks=32", "cpus=1", "cpu=haswell-ep"];
+    let settings = [BASE, "sharing=0", "sharing=100", "tasks=4", "tasks=16", "cpus=1", "cpu=haswell-ep"];
     Conclusion {
         verdict,
         pairs: vec![(BATCHED, SEQ), (LOCAL, SEQ)],

@@ -63,9 +63,9 @@ fn plan(effort: Effort) -> Plan {
     let mut plan =
         Plan::new(effort, ATOMIC, arms, &[("think", "16"), ("footprint", "16"), ("sharing", "50")]);
     plan.usual(&["1", "2", "8"], &["1"]);
+    plan.factor("cpu", &["p4-xeon"], &["haswell-ep"]);
     plan.factor("window", &["64", "256", "1024"], &["512"]);
-    plan.factor("pages", &["64", "2048"], &["64"]);
-    plan.factor("think", &["1000"], &[]);
+    plan.factor("pages", &["64", "1024"], &["64"]);
     plan.factor("len", &["4096"], &[]);
     plan.factor("sharing", &["0"], &[]);
     plan.factor("footprint", &["48"], &[]);
@@ -73,7 +73,7 @@ fn plan(effort: Effort) -> Plan {
     if effort == Effort::Full {
         plan.setting("every", OPEN, &[("tasks", "4"), ("every", LOAD)]);
     }
-    plan.factor("cost.invlpg", &["500", "2000", "8000"], &["8000"]);
+    plan.factor("cost.invlpg", &["2000", "8000"], &["8000"]);
     plan
 }
 

@@ -61,7 +61,7 @@ const NARROW_FAULTS: [(&str, &str); 5] =
     [("cpus", "1"), ("tick", "4000"), ("tasks", "40"), ("pages", "20"), ("warmup", "0")];
 
 /// Where the controls run: where nobody can get stuck.
-const WIDE: &[&str] = &[BASE, "cpus", "cpu", LONGER, "load"];
+const WIDE: &[&str] = &[BASE, "cpus", "cpu", LONGER];
 
 fn slots(window: &str) -> String {
     format!("faults, {window} slots")
@@ -83,10 +83,8 @@ fn plan(effort: Effort) -> Plan {
         // Only a load that reads files can be wrong without invalidation: see Q4.
         Arm::unsafe_control("batched, never", Strategy::Batched).only(&[READS]),
     ];
-    let mut plan = Plan::new(effort, KMAP, arms, &[]);
-    plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
-    plan.put(&[("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")]);
-    plan.length("200", "100", "40", "20");
+    let load = [("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")];
+    let mut plan = Plan::new(effort, KMAP, arms, &load);
     plan.usual(&["1", "8"], &["1"]);
     plan.reads();
     let windows: &[&str] = match effort {
@@ -107,7 +105,7 @@ fn plan(effort: Effort) -> Plan {
         ("tick", "4000"),
         ("tasks", "20"),
         ("pages", "260"),
-        ("ops", if effort == Effort::Full { "6" } else { "3" }),
+        ("ops", "2"),
         ("warmup", "0"),
         ("len", "4"),
         ("reads", "0"),

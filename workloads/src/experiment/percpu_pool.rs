@@ -59,7 +59,7 @@ fn plan(effort: Effort) -> Plan {
         ("irq-kmap", "1"),
         ("tick", "5000"),
         ("len", "128"),
-        ("pages", "512"),
+        ("pages", if effort == Effort::Full { "512" } else { "256" }),
         ("tasks", "4"),
         ("sharing", "100"),
     ];

@@ -3,6 +3,7 @@
 use crate::cell::{Cell, KeyError};
 use crate::strategy::Strategy;
 use crate::validation::Effort;
+use crate::workload::Workload;
 
 /// What an arm is in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub const IDEAL: Arm = Arm::control("ideal", Strategy::Ideal, &[]).only(CONTROLL
 /// Where these two run, unless a question says otherwise: in the base, and on other machines.
 pub const CONTROLLED: &[&str] = &[BASE, "cpus", "cpu"];
 
+/// Loads that only read their file check what they read as they go: a look at a part of it in the end is enough here.
+pub const CHECK: (&str, &str) = ("check", "10");
 /// The load and setting of [`Plan::reads`].
 pub const READS: &str = "pagecache-read";
 
@@ -174,11 +177,16 @@ impl Plan {
             },
             effort,
         };
-        plan.length("100", "50", "40", "30");
+        plan.length("80", "40", "40", "30");
         if effort == Effort::Quick {
             plan.put(&[("window", "64"), ("pages", "256")]);
         }
         plan.put(set);
+        let load = plan.base.iter().find(|(key, _)| key == "workload").map_or("", |(_, name)| name);
+        let keys = Workload::from_name(load).map_or(&[][..], |load| load.keys);
+        if keys.iter().any(|key| key.name == CHECK.0) {
+            plan.put(&[CHECK]);
+        }
         plan
     }
 
@@ -226,8 +234,8 @@ impl Plan {
     /// Reads of files: the load that finds out whether an arm without invalidation is wrong.
     pub fn reads(&mut self) {
         let sizes = match self.effort {
-            Effort::Full => [("pages", "512"), ("ops", "200"), ("warmup", "100")],
-            Effort::Quick => [("pages", "256"), ("ops", "60"), ("warmup", "30")],
+            Effort::Full => [("pages", "512"), ("ops", "100"), ("warmup", "50")],
+            Effort::Quick => [("pages", "256"), ("ops", "40"), ("warmup", "20")],
         };
         self.setting("load", READS, &[&[("workload", READS)], &sizes[..]].concat());
     }
@@ -238,11 +246,11 @@ impl Plan {
         self.settings.last_mut().into_iter().for_each(|s| s.fills = true);
     }
 
-    /// What every experiment tries besides its own factors: one processor, other processors, in the full size a run of double
-    /// length.
+    /// What every experiment tries besides its own factors: one processor; in the full size other numbers of them, processors
+    /// fifteen years younger, and a run of double length.
     pub fn usual(&mut self, cpus: &[&str], quick_cpus: &[&str]) {
         self.factor("cpus", cpus, quick_cpus);
-        self.factor("cpu", &["p4-xeon", "haswell-ep", "skylake-sp"], &["haswell-ep"]);
+        self.factor("cpu", &["haswell-ep"], &[]);
         // A load that goes in rounds is twice as long with twice as many of them.
         let length = ["rounds", "ops"].into_iter().find_map(|key| {
             let (_, value) = self.base.iter().find(|(k, _)| k == key)?;
@@ -255,14 +263,16 @@ impl Plan {
         }
     }
 
-    /// Does an arm run in a setting? A run of double length asks about schemes alone.
+    /// Does an arm run in a setting? A run of double length asks about schemes alone, and [`Plan::reads`] about arms that name it.
     pub fn runs(&self, arm: &Arm, setting: &Setting) -> bool {
         if setting.name == LONGER && arm.role == Role::Control && arm.name != self.reference {
             return false;
         }
-        arm.name == self.reference
-            || arm.only.is_empty()
-            || arm.only.iter().any(|name| *name == setting.name || *name == setting.factor)
+        // There for the arms that it finds wrong.
+        if setting.name == READS {
+            return arm.only.contains(&READS);
+        }
+        arm.only.is_empty() || arm.only.iter().any(|name| *name == setting.name || *name == setting.factor)
     }
 
     /// Every cell's setting, arm and seed, in the order of results.

@@ -38,7 +38,7 @@ const LOW: &str = "tables low";
 
 /// The settings that are other paths: name and keys.
 const PATHS: &[(&str, &[(&str, &str)])] = &[
-    ("fork", &[("workload", "fork-cow"), ("pages", "128"), ("ops", "64"), ("rounds", "2"), ("warmup", "1")]),
+    ("fork", &[("workload", "fork-cow"), ("pages", "128"), ("ops", "32"), ("rounds", "2"), ("warmup", "1")]),
     ("mremap", &[("workload", "mremap"), ("crew", "processes"), ("ops", "60"), ("warmup", "10")]),
     ("munmap", &[("workload", "munmap"), ("ops", "20"), ("warmup", "5")]),
 ];
@@ -54,13 +54,11 @@ fn plan(effort: Effort) -> Plan {
         // Without invalidation the kernel's own copies take other slots, so only a load that reads files can be wrong.
         Arm::unsafe_control("batched, never", Strategy::Batched).only(&[READS]),
     ];
-    let mut plan = Plan::new(effort, KMAP, arms, &[]);
-    plan.base.retain(|(key, _)| !["workload", "pages"].contains(&key.as_str()));
-    plan.put(&[("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")]);
+    let load = [("workload", "fault-zero"), ("tasks", "8"), ("pages", "64")];
+    let mut plan = Plan::new(effort, KMAP, arms, &load);
     plan.usual(&["1", "8"], &["1"]);
-    plan.factor("window", &["1024"], &[]);
     plan.factor("paging", &["64g"], &[]);
-    plan.factor("tasks", &["4", "32"], &[]);
+    plan.factor("tasks", &["4", "16"], &[]);
     for (name, set) in PATHS {
         plan.setting("path", name, set);
     }
@@ -76,7 +74,7 @@ fn conclude(m: &Measured) -> Conclusion {
         verdict += &format!("In {name}, {}. ", compared(m, name, COST, KMAP, ATOMIC));
     }
     verdict += &format!("Against tables in low memory, {}.", compared(m, BASE, COST, LOW, KMAP));
-    let settings = [BASE, "fork", "mremap", "munmap", "cpus=1", "cpus=8", "tasks=32", "cpu=haswell-ep"];
+    let settings = [BASE, "fork", "mremap", "munmap", "cpus=1", "cpus=8", "tasks=16", "cpu=haswell-ep"];
     Conclusion {
         verdict,
         pairs: vec![(KMAP, ATOMIC), (KMAP, NOWAIT)],

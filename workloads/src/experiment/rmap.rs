@@ -48,7 +48,6 @@ const SHOOTDOWNS: &str = "shootdowns/reclaimed";
 const CREWS: &[(&str, &[(&str, &str)])] = &[
     ("2 processes", &[("pages", "80"), ("tasks", "2")]),
     ("8 processes", &[("pages", "20"), ("tasks", "8")]),
-    ("16 processes", &[("pages", "10"), ("tasks", "16")]),
 ];
 const MANY: &str = "8 processes";
 
@@ -82,18 +81,18 @@ fn plan(effort: Effort) -> Plan {
         ("footprint", "1"),
     ];
     let mut plan = Plan::new(effort, SCAN, arms, &base);
-    plan.length("60", "20", "30", "10");
+    plan.length("30", "10", "20", "6");
     plan.usual(&["1", "8"], &["1"]);
     for (name, set) in CREWS.iter().filter(|(name, _)| effort == Effort::Full || *name == MANY) {
         plan.setting("tasks", name, set);
     }
-    plan.factor("sharing", &["0", "50", "100"], &[]);
+    plan.factor("sharing", &["0", "100"], &[]);
     plan.setting("tree", DEEP.0, DEEP.1);
     plan.setting("moves", MOVED.0, MOVED.1);
     if effort == Effort::Full {
         plan.setting("crew", "threads", &[("crew", "threads")]);
         plan.factor("paging", &["64g"], &[]);
-        plan.factor("shootdown", &["lazy", "tlb-gen"], &[]);
+        plan.factor("shootdown", &["lazy"], &[]);
     }
     plan
 }
@@ -131,8 +130,7 @@ fn conclude(m: &Measured) -> Conclusion {
             verdict += &format!("With {name}, PTEs are {}; {words}. ", each(m, name, VISITED, 1));
         }
     }
-    let settings =
-        [BASE, "2 processes", MANY, "16 processes", DEEP.0, MOVED.0, "sharing=0", "sharing=100", "cpus=1"];
+    let settings = [BASE, "2 processes", MANY, DEEP.0, MOVED.0, "sharing=0", "sharing=100", "cpus=1"];
     let bars =
         |suffix, title, metric| Chart::bars(m, suffix, title, metric, &settings, &[SCAN, LIST, FAMILY]);
     Conclusion {

@@ -41,14 +41,14 @@ const SIZES: [(f64, &str); 5] = [
     (65536.0, "65536 slots"),
 ];
 /// Where the sizes run; for the law there is an arm of its own.
-const ELSEWHERE: &[&str] = &[BASE, "cpus", "cpu", "hot", "sharing", LONGER];
+const SIZED: &[&str] = &[BASE, "cpus", "cpu", "hot", "sharing", LONGER];
 /// Part of the variance that the law has to explain.
 const R2: f64 = 0.98;
 /// A window is large enough if it takes no more than so many times what the largest takes.
 const ENOUGH: f64 = 1.05;
 
 const fn size(name: &'static str, set: &'static [(&'static str, &'static str)]) -> Arm {
-    Arm::scheme(name, Strategy::Batched, set).only(ELSEWHERE)
+    Arm::scheme(name, Strategy::Batched, set).only(SIZED)
 }
 
 fn plan(effort: Effort) -> Plan {
@@ -70,7 +70,7 @@ fn plan(effort: Effort) -> Plan {
     plan.factor("hot", &["0"], &["0"]);
     plan.factor("sharing", &["0"], &[]);
     let (windows, pages, ops) = match effort {
-        Effort::Full => (["128", "256", "512", "1024"], "4096", "800"),
+        Effort::Full => (["128", "256", "512", "1024"], "2048", "400"),
         Effort::Quick => (["32", "64", "128", "256"], "1024", "200"),
     };
     for window in windows {

@@ -49,6 +49,7 @@ fn plan(effort: Effort) -> Plan {
     ];
     let mut plan = Plan::new(effort, GLOBAL, arms, &[("footprint", "16"), ("think", "16")]);
     plan.usual(&["1", "8"], &["1"]);
+    plan.factor("cpu", &["p4-xeon"], &[]);
     plan.factor("window", &["16", "32", "512"], &["16"]);
     plan.factor("footprint", &["4", "48"], &[]);
     plan.factor("hot", &["80"], &[]);
