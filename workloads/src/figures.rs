@@ -70,14 +70,9 @@ pub fn metric(row: &Row, name: &str) -> Result<(f64, String), String> {
     }
 }
 
-/// Every figure of a row, always in the same order.
-pub fn figures(row: &Row) -> Vec<Figure> {
-    let mut all = Vec::new();
-    let mut add = |metric: &str, unit, value| all.push(Figure { metric: metric.to_owned(), unit, value });
-    add("operations", "count", Value::Count(row.operations));
-    add("cycles_per_op", "cycles", Value::Real(row.cycles_per_op));
-    add("wall_cycles_per_op", "cycles", Value::Real(row.wall_cycles_per_op));
-    for (name, s) in [
+/// Every histogram of a row.
+pub fn summaries(row: &Row) -> [(&'static str, &Summary); 8] {
+    [
         ("kmap_latency", &row.kmap_latency),
         ("initiator_latency", &row.initiator_latency),
         ("target_latency", &row.target_latency),
@@ -86,7 +81,17 @@ pub fn figures(row: &Row) -> Vec<Figure> {
         ("irqs_off", &row.irqs_off),
         ("exposure", &row.exposure),
         ("response", &row.response),
-    ] {
+    ]
+}
+
+/// Every figure of a row, always in the same order.
+pub fn figures(row: &Row) -> Vec<Figure> {
+    let mut all = Vec::new();
+    let mut add = |metric: &str, unit, value| all.push(Figure { metric: metric.to_owned(), unit, value });
+    add("operations", "count", Value::Count(row.operations));
+    add("cycles_per_op", "cycles", Value::Real(row.cycles_per_op));
+    add("wall_cycles_per_op", "cycles", Value::Real(row.wall_cycles_per_op));
+    for (name, s) in summaries(row) {
         let Summary { count, mean, p50, p90, p99, p999, max, .. } = s;
         add(&format!("{name}.count"), "count", Value::Count(*count));
         add(&format!("{name}.mean"), "cycles", Value::Real(*mean));

@@ -172,7 +172,8 @@ impl Answer {
             verdict += &elsewhere(m, &conclusion, &holds_in, a, b);
         }
         for shaken in &sensitivity {
-            verdict += &brackets(shaken);
+            let base = order(m, BASE, conclusion.metric, &shaken.cheaper, &shaken.dearer);
+            verdict += &brackets(shaken, base.is_some_and(|(o, _)| o != Order::Undecided));
         }
         let threats = THREATS.iter().chain(question.threats).map(|t| (*t).to_owned());
         let of_the_question = |a: &&Arm| matches!(a.role, Role::Scheme | Role::Deadlocks);
@@ -311,8 +312,11 @@ fn elsewhere(m: &Measured, conclusion: &Conclusion, all: &[Holds], a: &str, b: &
     text + "."
 }
 
-/// What the brackets do to a pair, as sentences.
-fn brackets(shaken: &Shaken) -> String {
+/// Estimates on which an order hangs that a verdict names; the document has all.
+const FLIPS_TOLD: usize = 6;
+
+/// What the brackets do to a pair, as sentences. Of a pair that the base does not decide, as few as there is to tell.
+fn brackets(shaken: &Shaken, decided: bool) -> String {
     let pair = format!("`{}` below `{}`", shaken.cheaper, shaken.dearer);
     let drawn = shaken
         .draws
@@ -322,12 +326,19 @@ fn brackets(shaken: &Shaken) -> String {
         let ends = shaken.ends;
         return format!(" At all {ends} ends of brackets of the preset's estimates: {pair}.{drawn}");
     }
-    let flips: Vec<_> = shaken
-        .flips
-        .iter()
-        .map(|f| format!("{} = {} {} (by {:.1} %)", f.key, f.value, f.unit, f.margin_percent))
-        .collect();
     let held = shaken.ends - shaken.flips.len();
+    if !decided {
+        return format!(
+            " At {held} of {} ends of brackets {pair}, as undecided as in the base.",
+            shaken.ends
+        );
+    }
+    let named = shaken.flips.iter().take(FLIPS_TOLD);
+    let mut flips: Vec<_> =
+        named.map(|f| format!("{} = {} {} (by {:.1} %)", f.key, f.value, f.unit, f.margin_percent)).collect();
+    if shaken.flips.len() > FLIPS_TOLD {
+        flips.push(format!("{} more", shaken.flips.len() - FLIPS_TOLD));
+    }
     format!(
         " At {held} of {} ends of brackets: {pair}; it flips at {}.{drawn}",
         shaken.ends,

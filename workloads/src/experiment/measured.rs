@@ -23,10 +23,12 @@
 
 use super::ExperimentError;
 use super::plan::{Arm, BASE, Plan, Role, Setting};
+use super::pooled::{Events, Pool, events, quantile_of};
 use crate::cell::Cell;
-use crate::figures::figures;
+use crate::figures::{figures, summaries};
 use crate::run::{Outcome, RunError, run};
 use crate::statistics::{Interval, Pairs};
+use crate::summary::Summary;
 use rayon::prelude::*;
 use shootdown_abi::{Activity, exit};
 use shootdown_emu::Stop;
@@ -60,6 +62,8 @@ pub struct Sample {
     pub differs: bool,
     /// Its figures; none when it did not reach its end.
     pub figures: BTreeMap<String, f64>,
+    /// Its histograms, by the names that metrics have for them.
+    pub events: BTreeMap<&'static str, Events>,
     /// What went wrong.
     pub problems: Vec<String>,
     /// Who waited for whom, as the guest said it, when tasks waited for each other for ever.
@@ -91,9 +95,11 @@ impl Sample {
     /// The figures of a run that reached its end, or why it did not.
     pub fn new(seed: u64, outcome: &Outcome) -> Sample {
         let row = &outcome.row;
-        let mut all = BTreeMap::new();
+        let (mut all, mut histograms) = (BTreeMap::new(), BTreeMap::new());
         if outcome.is_complete() && row.operations > 0 {
             all.extend(figures(row).into_iter().map(|f| (f.metric, f.value.number())));
+            let recorded = |(name, s): (&'static str, &Summary)| Some((name, events(&s.histogram()?)));
+            histograms.extend(summaries(row).into_iter().filter_map(recorded));
             for (name, parts) in PER_OPERATION {
                 let cycles: f64 = parts.iter().filter_map(|part| all.get(*part)).sum();
                 all.insert(name.into(), cycles / row.operations as f64);
@@ -116,6 +122,7 @@ impl Sample {
         Sample {
             seed,
             figures: all,
+            events: histograms,
             problems: row.problems(),
             deadlock,
             checksum: row.checksum.clone(),
@@ -245,11 +252,22 @@ impl Measured {
         self.plan.arms.iter().find(|a| a.name == arm).map_or(Role::Scheme, |a| a.role)
     }
 
-    /// A metric by seed. A run that found something wrong has none, unless its arm is there to be wrong.
-    pub fn values(&self, setting: &str, arm: &str, metric: &str) -> Vec<(u64, f64)> {
+    /// Runs that count. One that found something wrong does not, unless its arm is there to be wrong.
+    fn counted<'a>(&'a self, setting: &str, arm: &str) -> impl Iterator<Item = &'a Sample> {
         let wrong = self.role(arm) == Role::Unsafe;
-        let sound = self.samples(setting, arm).iter().filter(|s| wrong || s.problems.is_empty());
-        sound.filter_map(|s| Some((s.seed, s.metric(metric)?))).collect()
+        self.samples(setting, arm).iter().filter(move |s| wrong || s.problems.is_empty())
+    }
+
+    /// A metric by seed; a percentile is that of the run.
+    pub fn values(&self, setting: &str, arm: &str, metric: &str) -> Vec<(u64, f64)> {
+        self.counted(setting, arm).filter_map(|s| Some((s.seed, s.metric(metric)?))).collect()
+    }
+
+    /// The events of all runs in one of their histograms, of those seeds under which `with` has them too.
+    fn pool(&self, setting: &str, (arm, with): (&str, &str), of: &str) -> Pool {
+        let has = |arm: &str, seed: u64| self.counted(setting, arm).any(|s| s.seed == seed);
+        let runs = self.counted(setting, arm).filter(|s| arm == with || has(with, s.seed));
+        Pool::new(runs.filter_map(|s| s.events.get(of)))
     }
 
     /// Runs of an arm in a setting that ended in a deadlock.
@@ -263,8 +281,11 @@ impl Measured {
         !sample.problems.is_empty() && !asked_for
     }
 
-    /// Median and interval of a metric.
+    /// Median and interval of a metric; a percentile is that of all runs together.
     pub fn interval(&self, setting: &str, arm: &str, metric: &str) -> Option<Interval> {
+        if let Some((of, q)) = quantile_of(metric) {
+            return self.pool(setting, (arm, arm), of).interval(q);
+        }
         let values: Vec<f64> = self.values(setting, arm, metric).into_iter().map(|(_, v)| v).collect();
         Interval::of(&values)
     }
@@ -279,8 +300,11 @@ impl Measured {
         Pairs::new(&self.values(setting, a, metric), &self.values(setting, b, metric))
     }
 
-    /// How many times `a` arm `b` takes.
+    /// How many times `a` arm `b` takes; of a percentile, that of all runs together.
     pub fn ratio(&self, setting: &str, metric: &str, a: &str, b: &str) -> Option<Interval> {
+        if let Some((of, q)) = quantile_of(metric) {
+            return self.pool(setting, (a, b), of).ratio(&self.pool(setting, (b, a), of), q);
+        }
         self.pairs(setting, metric, a, b).ratio()
     }
 

@@ -39,6 +39,7 @@ mod claim;
 mod figure;
 mod measured;
 mod plan;
+mod pooled;
 mod text;
 
 mod atomic_stack;
@@ -117,7 +118,8 @@ pub const THREATS: &[&str] = &[
      memory",
     "the loads are closed: an operation begins when the one before has ended, so latency under a given rate of arrivals is not \
      told",
-    "percentiles are medians over the seeds of each run's percentile; a greatest value grows with the length of a run",
+    "percentiles are of the events of all seeds together; a task that loses its processor in the middle of a kmap finds the time \
+     until it has it again in it, which at the tail is most of it; a greatest value grows with the length and number of runs",
 ];
 
 /// Why there is no answer. Every message is one line.

@@ -12,13 +12,6 @@ fn sample(seed: u64, cost: f64) -> Sample {
     for name in [
         COST,
         "wall_cycles_per_op",
-        "kmap_latency.p50",
-        "kmap_latency.p99",
-        "timer_latency.p99",
-        "timer_latency.max",
-        "exposure.p99",
-        "response.p50",
-        "response.p999",
         "pays.map",
         "pays.initiator",
         "pays.target",
@@ -42,7 +35,9 @@ fn sample(seed: u64, cost: f64) -> Sample {
         figures.insert(name.into(), 1000.0);
     }
     figures.insert("conflicts".into(), cost / 10.0);
-    Sample { seed, figures, boots: true, ..Sample::default() }
+    let latencies = ["kmap_latency", "timer_latency", "exposure", "response"];
+    let events = latencies.map(|name| (name, vec![(cost as u64, 1000)]));
+    Sample { seed, figures, events: events.into(), boots: true, ..Sample::default() }
 }
 
 /// All arms of a question at these costs.
