@@ -88,6 +88,7 @@ fn plan(effort: Effort) -> Plan {
     let mut plan = Plan::new(effort, FIRST, arms, &load);
     plan.length("60", "15", "30", "10");
     plan.usual(&["1", "8"], &["1"]);
+    plan.factor("cpu", &[], &["haswell-ep"]);
     plan
 }
 
