@@ -59,7 +59,7 @@ fn plan(effort: Effort) -> Plan {
     let base = [("workload", "fork-cow"), ("pages", "128"), ("ops", "32"), ("rounds", "2"), ("warmup", "1")];
     let mut plan = Plan::new(effort, SEQ, arms, &base);
     plan.usual(&["1", "8"], &["1"]);
-    plan.factor("window", &["32", "1024"], &[]);
+    plan.factor("window", &["32", "1024"], &["1024"]);
     plan.factor("tasks", &["4"], &[]);
     plan.reads();
     plan
