@@ -265,7 +265,9 @@ impl Measured {
 
     /// The events of all runs in one of their histograms, of those seeds under which `with` has them too.
     fn pool(&self, setting: &str, (arm, with): (&str, &str), of: &str) -> Pool {
-        let has = |arm: &str, seed: u64| self.counted(setting, arm).any(|s| s.seed == seed);
+        let has = |arm: &str, seed: u64| {
+            self.counted(setting, arm).any(|s| s.seed == seed && s.events.contains_key(of))
+        };
         let runs = self.counted(setting, arm).filter(|s| arm == with || has(with, s.seed));
         Pool::new(runs.filter_map(|s| s.events.get(of)))
     }
