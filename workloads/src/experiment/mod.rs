@@ -116,8 +116,8 @@ pub const THREATS: &[&str] = &[
     "the guest kernel's paths are shorter than Linux's, so schemes lie farther apart here than in a whole system",
     "frames of files are handed out in the same order under every seed: a seed moves their colour only against that of low \
      memory",
-    "the loads are closed: an operation begins when the one before has ended, so latency under a given rate of arrivals is not \
-     told",
+    "the loads are closed, but for the setting `open loop` of invlpg-vs-batch: an operation begins when the one before has \
+     ended, so latency under a given rate of arrivals is not told elsewhere",
     "percentiles are of the events of all seeds together; a task that loses its processor in the middle of a kmap finds the time \
      until it has it again in it, which at the tail is most of it; a greatest value grows with the length and number of runs",
 ];
