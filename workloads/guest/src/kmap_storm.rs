@@ -45,11 +45,8 @@ fn run(values: &Values) -> u32 {
         );
         return BAD_ARGUMENTS;
     }
-    let storm = || Storm {
-        words: values.get("len") / 4,
-        hold: values.get("hold"),
-        checked: values.get("check"),
-    };
+    let storm =
+        || Storm { words: values.get("len") / 4, hold: values.get("hold"), checked: values.get("check") };
     // Work of its own, so that operations that follow each other have nothing to do with time.
     match values.get("every") {
         0 => crew::run(values, |_| storm()),
