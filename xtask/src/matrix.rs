@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A cell has to end well: no harmful use of a stale translation, no wrong data, no deadlock. A checksum depends on the
-//! load's arguments alone, so all cells of a load have to have the same one. Which strategies there are the program says
+//! load's arguments and the seed alone, so all cells of a load under one seed have to have the same one. Which strategies there are the program says
 //! (`list`); a load that it has and this suite has not is an error.
 
 use std::collections::BTreeMap;
@@ -54,6 +54,9 @@ struct Part {
     values: Vec<String>,
 }
 
+/// The checksums of loads under a seed.
+type Checksums<'a> = BTreeMap<(&'a str, String), String>;
+
 /// Runs the matrix; fails when a cell does.
 pub fn run(plan: &Plan) -> Result<()> {
     let program = paths::program_or(plan.shootdown.as_deref(), &paths::root());
@@ -62,8 +65,8 @@ pub fn run(plan: &Plan) -> Result<()> {
     let directory = plan.out.as_deref().unwrap_or(temporary.path());
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let (mut passed, mut failed) = (0, 0);
-    // All parts of a load have one checksum.
-    let mut expected: BTreeMap<&str, String> = BTreeMap::new();
+    // All parts of a load have those of the first.
+    let mut expected = Checksums::new();
     for part in &parts {
         let cells = sweep(plan, part, &program, directory)?;
         for value in &part.values {
@@ -78,11 +81,13 @@ pub fn run(plan: &Plan) -> Result<()> {
             }
             passed += mine.len() - wrong.len();
             failed += wrong.len();
-            let sum = expected.get(part.load).map_or("", String::as_str);
+            let sums: Vec<_> =
+                expected.iter().filter(|(key, _)| key.0 == part.load).map(|(_, sum)| sum.as_str()).collect();
             println!(
-                "{} {name:<38} {:>3} cells {sum}",
+                "{} {name:<38} {:>3} cells {}",
                 if wrong.is_empty() { "ok    " } else { "FAILED" },
-                mine.len()
+                mine.len(),
+                sums.join(" ")
             );
             wrong.iter().for_each(|text| println!("       {text}"));
         }
@@ -193,8 +198,9 @@ fn said(cell: &Value, key: &str) -> String {
     }
 }
 
-/// What is wrong with a cell, and how to run it again; the first sound cell of a load says what the others have to compute.
-fn judge<'a>(cell: &Value, load: &'a str, expected: &mut BTreeMap<&'a str, String>) -> Option<String> {
+/// What is wrong with a cell, and how to run it again; the first sound cell of a load under a seed says what the others have
+/// to compute.
+fn judge<'a>(cell: &Value, load: &'a str, expected: &mut Checksums<'a>) -> Option<String> {
     let problem = match cell["report"]["rows"][0]["checksum"].as_str() {
         _ if !cell["failure"].is_null() => {
             let problems = cell["failure"]["problems"].as_array().into_iter().flatten();
@@ -202,7 +208,7 @@ fn judge<'a>(cell: &Value, load: &'a str, expected: &mut BTreeMap<&'a str, Strin
         }
         None => "no checksum".to_owned(),
         Some(sum) => {
-            let first = expected.entry(load).or_insert_with(|| sum.to_owned());
+            let first = expected.entry((load, said(cell, "seed"))).or_insert_with(|| sum.to_owned());
             if first == sum {
                 return None;
             }
@@ -219,10 +225,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn cell(checksum: &str, problems: &[&str]) -> Value {
+    fn cell(checksum: &str, seed: u32, problems: &[&str]) -> Value {
         let failure = if problems.is_empty() { Value::Null } else { json!({ "problems": problems }) };
         json!({
-            "set": { "cpus": "2", "strategy": "batched" },
+            "set": { "cpus": "2", "seed": seed.to_string(), "strategy": "batched" },
             "failure": failure,
             "report": { "rows": [{ "checksum": checksum }] },
         })
@@ -230,14 +236,19 @@ mod tests {
 
     #[test]
     fn cells_are_held_against_the_first_of_their_load() {
-        let mut expected = BTreeMap::new();
-        assert!(judge(&cell("0x3", &["12 data errors"]), "peek", &mut expected).is_some());
+        let mut expected = Checksums::new();
+        assert!(judge(&cell("0x3", 1, &["12 data errors"]), "peek", &mut expected).is_some());
         assert!(expected.is_empty(), "a run that goes wrong says nothing of the others");
-        assert_eq!(judge(&cell("0x1", &[]), "peek", &mut expected), None);
-        assert_eq!(judge(&cell("0x2", &[]), "munmap", &mut expected), None);
-        let wrong = judge(&cell("0x2", &[]), "peek", &mut expected).unwrap();
-        assert_eq!(wrong, "checksum 0x2, but 0x1 before: shootdown run --set cpus=2 --set strategy=batched");
-        let wrong = judge(&cell("0x1", &["the guest panicked"]), "peek", &mut expected).unwrap();
+        assert_eq!(judge(&cell("0x1", 1, &[]), "peek", &mut expected), None);
+        assert_eq!(judge(&cell("0x2", 1, &[]), "munmap", &mut expected), None);
+        assert_eq!(judge(&cell("0x2", 2, &[]), "peek", &mut expected), None);
+        let wrong = judge(&cell("0x2", 1, &[]), "peek", &mut expected).unwrap();
+        assert_eq!(
+            wrong,
+            "checksum 0x2, but 0x1 before: shootdown run --set cpus=2 --set seed=1 --set strategy=batched"
+        );
+        assert!(judge(&cell("0x1", 2, &[]), "peek", &mut expected).is_some());
+        let wrong = judge(&cell("0x1", 1, &["the guest panicked"]), "peek", &mut expected).unwrap();
         assert!(wrong.starts_with("the guest panicked: "), "{wrong}");
     }
 
