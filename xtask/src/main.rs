@@ -83,7 +83,7 @@ enum Command {
     },
     /// Run every workload under every strategy on 1, 2, 4 and 8 processors, in both kinds of paging, and judge every run.
     ///
-    /// Takes half an hour on two processors; with --quick two minutes.
+    /// Takes about an hour on two processors; with --quick minutes.
     Matrix {
         /// One seed, 4 processors
         #[arg(long, conflicts_with_all = ["seeds", "cpus"])]
