@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hdrhistogram::Histogram;
+use rayon::prelude::*;
 use shootdown_workloads::export::{hgrm, hlog};
 
 const JAR: &str = "/usr/share/java/hdrhistogram.jar";
@@ -56,7 +57,7 @@ fn the_java_library_reads_the_log_and_prints_the_same_distribution() {
     let shapes = shapes();
     let rows: Vec<_> = shapes.iter().map(|(tag, h)| (tag.clone(), h.clone(), 1.5)).collect();
     std::fs::write(&log, hlog::hlog(&rows).unwrap()).unwrap();
-    for (tag, histogram) in &shapes {
+    shapes.par_iter().for_each(|(tag, histogram)| {
         let out = dir.path().join(tag);
         java(&log, tag, &out, false);
         // The processor adds an extension, and above the library's text a line about the interval.
@@ -64,7 +65,7 @@ fn the_java_library_reads_the_log_and_prints_the_same_distribution() {
         let (interval, theirs) = theirs.split_once('\n').unwrap();
         assert!(interval.starts_with("#[Overall"));
         assert_eq!(hgrm::hgrm(histogram), theirs, "{tag}");
-    }
+    });
     let (tag, histogram) = &shapes[5];
     let out = dir.path().join("csv");
     java(&log, tag, &out, true);
