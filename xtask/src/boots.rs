@@ -6,8 +6,12 @@
 //! all runs of a load have to print the same one, count the same operations
 //! and find no error.
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -55,6 +59,7 @@ fn shootdowns(load: &str, strategy: &str) -> &'static [&'static str] {
 const KERNEL_LOAD: (&str, &str) = ("mixed", "batched");
 
 /// A way to configure the kernel: its words, and the processors of machines that it is tried on; empty: all.
+#[derive(Clone)]
 struct Kernel {
     words: String,
     cpus: &'static [u32],
@@ -158,75 +163,136 @@ struct Verdict {
     operations: String,
 }
 
+/// One boot of the list.
+struct Run<'a> {
+    machine: &'a Machine,
+    load: &'static str,
+    arguments: &'static str,
+    strategy: &'static str,
+    shootdown: &'static str,
+    kernel: Kernel,
+    cpus: u32,
+}
+
+impl Run<'_> {
+    fn name(&self) -> String {
+        let Run { load, strategy, shootdown, cpus, .. } = self;
+        let (machine, words) = (self.machine.name(), &self.kernel.words);
+        format!("{load:<14} {strategy:<14} {shootdown:<13} {cpus:>2} cpus {machine} {words}")
+    }
+
+    fn boot(&self, plan: &Plan) -> Boot {
+        let Run { load, arguments, strategy, shootdown, .. } = self;
+        let guest = plan.images.join("guest.elf");
+        let (swap, kernel, further) = (swap_words(load, strategy), &self.kernel.words, &plan.append);
+        let append = format!("kmap={strategy} shootdown={shootdown} {NORMAL} {swap} {kernel} {further}");
+        Boot {
+            kernel: plan.images.join("kernel.elf"),
+            modules: vec![format!("{} {load} {arguments}", guest.display())],
+            append: append.trim_end().to_owned(),
+            cpus: self.cpus,
+            mem: MEM,
+            limit: Duration::from_secs(300),
+        }
+    }
+
+    fn verdict(&self, plan: &Plan) -> Result<Verdict> {
+        judge(&self.machine.run(&self.boot(plan))?, self.load, self.strategy)
+    }
+}
+
 /// Runs the plan; fails when a run does.
 pub fn run(plan: &Plan) -> Result<()> {
     let machines = machines(plan)?;
+    let runs = list(plan, &machines);
     let mut passed = 0;
     let mut failed = 0;
-    for (load, arguments) in LOADS {
-        if !wanted(&plan.loads, load) {
-            continue;
-        }
-        // The first good run of a load says what the others have to print.
-        let mut expected: Option<(Verdict, String)> = None;
-        let strategies = strategies(load).iter().filter(|s| wanted(&plan.strategies, s));
-        let schemes =
-            strategies.flat_map(|s| shootdowns(load, s).iter().map(move |shootdown| (s, shootdown)));
-        for ((strategy, shootdown), kernel) in
-            schemes.flat_map(|s| kernels(load, s.0).into_iter().map(move |kernel| (s, kernel)))
-        {
-            for &cpus in SHOOTDOWN_CPUS {
-                let tried = |list: &[u32]| list.is_empty() || list.contains(&cpus);
-                if !tried(&plan.cpus) || !tried(kernel.cpus) {
-                    continue;
-                }
-                for machine in machines.iter().filter(|m| m.cpus().contains(&cpus)) {
-                    let name = format!(
-                        "{load:<14} {strategy:<14} {shootdown:<13} {cpus:>2} cpus {} {}",
-                        machine.name(),
-                        kernel.words
-                    );
-                    let boot = Boot {
-                        kernel: plan.images.join("kernel.elf"),
-                        modules: vec![format!(
-                            "{} {load} {arguments}",
-                            plan.images.join("guest.elf").display()
-                        )],
-                        append: format!(
-                            "kmap={strategy} shootdown={shootdown} {NORMAL} {} {} {}",
-                            swap_words(load, strategy),
-                            kernel.words,
-                            plan.append
-                        )
-                        .trim_end()
-                        .to_owned(),
-                        cpus,
-                        mem: MEM,
-                        limit: Duration::from_secs(300),
-                    };
-                    let result = machine
-                        .run(&boot)
-                        .and_then(|outcome| judge(&outcome, load, strategy))
-                        .and_then(|verdict| compare(&mut expected, verdict, &name));
-                    match result {
-                        Ok(verdict) => {
-                            passed += 1;
-                            println!("ok     {name:<56} {} {}", verdict.checksum, verdict.operations);
-                        }
-                        Err(error) => {
-                            failed += 1;
-                            println!("FAILED {name:<56} {error:#}");
-                        }
-                    }
-                }
+    // The first good run of a load says what the others have to print.
+    let mut expected = BTreeMap::new();
+    on_all_processors(plan, &runs, |run, verdict| {
+        let name = run.name();
+        match verdict.and_then(|verdict| compare(expected.entry(run.load).or_default(), verdict, &name)) {
+            Ok(verdict) => {
+                passed += 1;
+                println!("ok     {name:<56} {} {}", verdict.checksum, verdict.operations);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAILED {name:<56} {error:#}");
             }
         }
-    }
+    });
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("{failed} runs differ");
     }
     Ok(())
+}
+
+/// What the plan asks for, load by load.
+fn list<'a>(plan: &Plan, machines: &'a [Machine]) -> Vec<Run<'a>> {
+    let mut runs = Vec::new();
+    for &(load, arguments) in LOADS.iter().filter(|load| wanted(&plan.loads, load.0)) {
+        for &strategy in strategies(load).iter().filter(|strategy| wanted(&plan.strategies, strategy)) {
+            for &shootdown in shootdowns(load, strategy) {
+                for kernel in kernels(load, strategy) {
+                    let tried = |list: &[u32], cpus: &u32| list.is_empty() || list.contains(cpus);
+                    for &cpus in SHOOTDOWN_CPUS {
+                        if !tried(&plan.cpus, &cpus) || !tried(kernel.cpus, &cpus) {
+                            continue;
+                        }
+                        let able = machines.iter().filter(|machine| machine.cpus().contains(&cpus));
+                        let kernel = &kernel;
+                        runs.extend(able.map(|machine| Run {
+                            machine,
+                            load,
+                            arguments,
+                            strategy,
+                            shootdown,
+                            kernel: kernel.clone(),
+                            cpus,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    runs
+}
+
+/// Runs all, and gives each verdict in the order of the list. shootdown takes one processor of the host, so as many run
+/// at once; the others take one for each that they emulate, so of theirs one runs at a time.
+fn on_all_processors(plan: &Plan, runs: &[Run], mut report: impl FnMut(&Run, Result<Verdict>)) {
+    type Queue = Mutex<std::vec::IntoIter<usize>>;
+    let is_ours = |&n: &usize| matches!(runs[n].machine, Machine::Shootdown(_));
+    let (ours, others): (Vec<_>, Vec<_>) = (0..runs.len()).partition(is_ours);
+    let (ours, others) = (Queue::new(ours.into_iter()), Queue::new(others.into_iter()));
+    let take = |queue: &Queue| queue.lock().ok()?.next();
+    let (sender, verdicts) = mpsc::channel();
+    thread::scope(|scope| {
+        for worker in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            let (ours, others, sender) = (&ours, &others, sender.clone());
+            scope.spawn(move || {
+                // The first worker has the other machines to itself, and helps when they are through.
+                let next = || if worker == 0 { take(others).or_else(|| take(ours)) } else { take(ours) };
+                while let Some(n) = next() {
+                    if sender.send((n, runs[n].verdict(plan))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for (n, verdict) in verdicts {
+            early.insert(n, verdict);
+            while let Some(verdict) = early.remove(&next) {
+                report(&runs[next], verdict);
+                next += 1;
+            }
+        }
+    });
 }
 
 fn wanted(list: &[String], name: &str) -> bool {
